@@ -1,0 +1,74 @@
+# `make demo` and `make test` set everything up by themselves; both can be run again and are quick then.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+FALCONMIX := $(BIN)/falconmix
+PACKAGES := falconmix pipeline stages mixtures trainer
+
+sources = $(shell find $(1) -type f -not -name '*.pyc' -not -name '*.nb[ci]' 2>/dev/null)
+SAMPLE := $(call sources,examples)
+CURATION := $(call sources,falconmix pipeline stages)
+MIXING := $(call sources,falconmix mixtures)
+TRAINING := $(call sources,falconmix mixtures trainer)
+
+.PHONY: setup demo test test-slow lint check clean
+.DEFAULT_GOAL := check
+
+setup: $(VENV)/.ready
+
+# torch first and alone: the pin decides which build is taken before anything else can ask for another.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+demo: $(DEMO)/.hf
+	@echo
+	@echo "demo finished; all of it is below $(DEMO)/:"
+	@echo "  warc/   the sample crawl             out/report/index.html   what was removed, and why"
+	@echo "  out/    RefinedWeb-English, -Europe  run/curves.html         losses over four stages"
+	@echo "  tokens/ token files, tokenizer       hf/                     the model, for transformers"
+
+$(DEMO)/.warc: $(VENV)/.ready $(SAMPLE)
+	$(BIN)/python examples/make_sample.py $(DEMO)/warc
+	touch $@
+
+$(DEMO)/.out: $(DEMO)/.warc $(CURATION)
+	$(FALCONMIX) curate $(DEMO)/warc --output $(DEMO)/out --recipe examples/curation.yaml --restart
+	touch $@
+
+$(DEMO)/.tokens: $(DEMO)/.out $(MIXING)
+	rm -rf $(DEMO)/tokens
+	$(BIN)/python examples/train_tokenizer.py $(DEMO)/out examples/corpora --output $(DEMO)/tokens/tokenizer.json
+	$(FALCONMIX) tokenize $(DEMO)/out examples/corpora/*.jsonl \
+		--tokenizer $(DEMO)/tokens/tokenizer.json --output $(DEMO)/tokens
+	touch $@
+
+$(DEMO)/.run: $(DEMO)/.tokens $(TRAINING)
+	$(FALCONMIX) mix demo --plan --tokens $(DEMO)/tokens
+	$(FALCONMIX) train demo --tokens $(DEMO)/tokens --output $(DEMO)/run --restart
+	touch $@
+
+$(DEMO)/.hf: $(DEMO)/.run
+	rm -rf $(DEMO)/hf
+	$(FALCONMIX) export $(DEMO)/run $(DEMO)/hf
+	touch $@
+
+test: setup
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Composes the sample crawl: texts, the pages around them, and the WARC files that hold the captures."""

@@ -1,0 +1,75 @@
+"""The command line: parses, hands over to the room that does the work, and turns errors into one clear line.
+
+Exit codes: 0 done; 1 the work failed, or `why` found nothing; 2 wrong usage or configuration; 3 a guardrail stopped
+the run; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import FrameType
+
+from falconmix import curation, mixing, training
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        print(f"falconmix {options.command}: interrupted; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"falconmix {options.command}: {_explain(error)}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 1))
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="falconmix",
+        description="From Common Crawl dumps to RefinedWeb-style training data, and from there to a trained Falcon2.",
+    )
+    top.add_argument("--version", action="version", version=f"falconmix {version('falconmix')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for room in (curation, mixing, training):
+        room.add_commands(commands)
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return top
+
+
+def _explain(error: Exception) -> str:
+    notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+    if hasattr(error, "exit_code"):
+        return f"{error}{notes}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"the disk is full{where}; free some space and run the same command again: what was finished is kept"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; check the path and its permissions"
+    return f"unexpected {type(error).__name__}: {error}{notes}\nPlease report this, with what --debug prints."
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

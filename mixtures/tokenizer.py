@@ -1,0 +1,155 @@
+"""Text to token ids with any Hugging Face tokenizer that has an end-of-document token; and a small one to train.
+
+Special strings inside a document (`<|endoftext|>`, `>>QUESTION<<`) are ordinary text. The `tokenizers` library is
+imported when a tokenizer is opened: reading token files does not need it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import TokenizerError
+
+END_OF_DOCUMENT: Final = "<|endoftext|>"
+FALCON_SPECIALS: Final = (
+    *(f">>{name}<<" for name in ("TITLE", "ABSTRACT", "INTRODUCTION", "SUMMARY", "COMMENT", "ANSWER", "QUESTION")),
+    *(f">>{name}<<" for name in ("DOMAIN", "PREFIX", "SUFFIX", "MIDDLE")),
+    END_OF_DOCUMENT,
+)
+"""Special tokens of Falcon's tokenizer, ids 0 to 11."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer:
+    """An open tokenizer; see `open_tokenizer`."""
+
+    content: str
+    """The tokenizer.json that it was made from."""
+    digest: str
+    vocab_size: int
+    """Highest id plus one."""
+    eod_id: int
+    engine: Any
+    """The library's own object, set so that special strings are text."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the ids on disk: uint16 where the vocabulary fits, else uint32."""
+        return np.dtype("<u2" if self.vocab_size <= 2**16 else "<u4")
+
+    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.unsignedinteger[Any]]]:
+        """Ids of each text, without an end-of-document token."""
+        encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, self.dtype) for encoding in encodings]
+
+
+def open_tokenizer(name_or_file: str | Path) -> Tokenizer:
+    """Open a tokenizer.json, or a tokenizer of the Hugging Face Hub by its name. Raises TokenizerError."""
+    path = Path(name_or_file)
+    if path.is_dir():
+        path = path / "tokenizer.json"
+    if path.exists():
+        return _from_content(_read(path), str(path))
+    if path.suffix == ".json" or path.is_absolute():
+        raise TokenizerError(f"{path}: no such tokenizer file; give the path of a tokenizer.json")
+    return _from_content(_fetch(str(name_or_file)), str(name_or_file))
+
+
+def digest(content: str) -> str:
+    """BLAKE2b-128, as hex digits, of what decides the ids in a tokenizer.json, however that is laid out."""
+    parsed = json.loads(content)
+    decisive = {key: parsed.get(key) for key in ("normalizer", "pre_tokenizer", "model", "added_tokens")}
+    if merges := decisive["model"].get("merges"):  # written as "a b" by older versions, as ["a", "b"] by newer ones
+        decisive["model"]["merges"] = [m.split(" ") if isinstance(m, str) else m for m in merges]
+    return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
+    """Train a byte-level BPE with Falcon's pre-tokenisers and special tokens; returns a tokenizer.json.
+
+    The same texts in the same order give the same bytes. Raises TokenizerError for a vocabulary too small.
+    """
+    from tokenizers import Tokenizer as Engine
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    least = len(alphabet) + len(FALCON_SPECIALS)
+    if vocab_size < least:
+        raise TokenizerError(f"a vocabulary of {vocab_size} is too small; give at least {least} (bytes and specials)")
+    engine = Engine(models.BPE())
+    engine.pre_tokenizer = _falcon_pre_tokenizer()
+    engine.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(FALCON_SPECIALS), initial_alphabet=alphabet, show_progress=False
+    )
+    engine.train_from_iterator(texts, trainer)
+    return str(engine.to_str(pretty=True))
+
+
+def _falcon_pre_tokenizer() -> Any:
+    from tokenizers import Regex, pre_tokenizers
+
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Punctuation(behavior="contiguous"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+            pre_tokenizers.Digits(individual_digits=False),
+            pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated"),
+        ]
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenizerError(f"{path}: cannot be read ({error}); give the path of a tokenizer.json") from error
+
+
+def _fetch(name: str) -> str:
+    from tokenizers import Tokenizer as Engine
+
+    try:
+        return str(Engine.from_pretrained(name).to_str())
+    except Exception as error:  # the library raises bare Exception for an unknown name and for no network alike
+        raise TokenizerError(
+            f"{name}: neither a file nor to be had from the Hugging Face Hub ({' '.join(str(error).split())}); "
+            "download its tokenizer.json and give that path"
+        ) from error
+
+
+def _from_content(content: str, name: str) -> Tokenizer:
+    from tokenizers import Tokenizer as Engine
+
+    try:
+        engine = Engine.from_str(content)
+        content_digest = digest(content)
+    except Exception as error:  # the library raises bare Exception
+        raise TokenizerError(f"{name}: not a Hugging Face tokenizer ({error}); give a tokenizer.json") from error
+    eod_id = engine.token_to_id(END_OF_DOCUMENT)
+    if eod_id is None:
+        raise TokenizerError(f"{name}: has no {END_OF_DOCUMENT} token; add it to the tokenizer's special tokens")
+    engine.no_truncation()
+    engine.no_padding()
+    engine.encode_special_tokens = True  # the library's name for: special strings are text
+    _check_specials_are_text(engine, name)
+    vocab_size = max(engine.get_vocab(with_added_tokens=True).values()) + 1
+    return Tokenizer(content=content, digest=content_digest, vocab_size=vocab_size, eod_id=eod_id, engine=engine)
+
+
+def _check_specials_are_text(engine: Any, name: str) -> None:
+    """A model that holds its special strings as ordinary pieces could still give their ids: refuse it."""
+    for token_id, token in engine.get_added_tokens_decoder().items():
+        if token.special and token_id in engine.encode(token.content, add_special_tokens=False).ids:
+            raise TokenizerError(
+                f"{name}: encodes the text {token.content!r} as a special token, so that a document could forge it; "
+                "use a tokenizer whose special tokens are not pieces of its model"
+            )

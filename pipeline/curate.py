@@ -1,0 +1,186 @@
+"""The curation run: units → deduplication → published shards → lookup → report, each phase resumable."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline import dedup, lookup, publish
+from pipeline.engine import Engine, Outcome
+from pipeline.errors import WorkError
+from pipeline.inputs import resolve
+from pipeline.lock import locked
+from pipeline.manifest import Manifest
+from pipeline.models import compile_block_table
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.run import Run, open_run
+from pipeline.shards import ENGLISH, EUROPE, REJECTED, Shard, document_shards, reject_shards
+from pipeline.store import Store
+from pipeline.summary import Summary, check_pages, collect, read_summary, write_report
+from pipeline.unit import PHASE, Unit, extract_unit
+
+T = TypeVar("T")
+Record = dict[str, Any]
+
+PUBLISHED = (ENGLISH, EUROPE, REJECTED)
+FAILURES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurateJob:
+    """What the user asked for."""
+
+    inputs: tuple[str, ...]
+    output: Path
+    recipe: Recipe
+    restart: bool = False
+    strict: bool = False
+
+
+def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
+    """Run, resume or extend `job`; return its statistics.
+
+    Raises UsageError before any work for wrong input, WorkError where units failed for good (finished ones are kept).
+    """
+    inputs = resolve(job.inputs)
+    store = Store(job.output)
+    with locked(job.output):
+        run = open_run(store, inputs, job.recipe, restart=job.restart)
+        if run.state == "finished":
+            progress.say(f"{job.output}: this run is finished; nothing to do")
+            return read_summary(store)
+        store.sweep_temporaries()
+        run.begin()
+        compile_block_table(store, job.recipe)
+        engine = start_engine()
+        try:
+            stats = _work(run, engine, progress)
+        finally:
+            engine.close()
+    damaged = stats["totals"]["damaged_ranges"]
+    if job.strict and damaged:
+        raise WorkError(f"--strict: {damaged} damaged range(s), listed in {store.path(publish.DAMAGED)}")
+    return stats
+
+
+def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
+    store = run.store
+    extracted, nodes = _extract(run, engine, progress)
+    _check_bytes(extracted)
+    _warn_of_damage(extracted, progress)
+    sources = [publish.Source(record["unit"], record["report"]["warc_path"]) for record in extracted]
+    removed = _deduplicate(run, engine, progress, sources)
+    shards = _shards(extracted, removed)
+    published = _publish(run, engine, progress, sources, shards)
+    publish.publish_damage(store, sources)
+    _remove_stale(store, shards)
+    lookup.build(store)
+    stats = collect(run, extracted, list(zip(shards, published, strict=True)), nodes)
+    check_pages(stats)
+    write_report(store, stats)
+    run.finish({record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted})
+    return stats
+
+
+def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
+    units = [Unit(input=source, fingerprint=run.fingerprint) for source in run.inputs]
+    manifest = Manifest(run.store, PHASE)
+    done = {unit.name: record for unit in units if (record := manifest.done(unit.name, unit.key))}
+    left = [unit for unit in units if unit.name not in done]
+    if run.state == "resumed" and left and not run.store.exists("work"):
+        progress.say("work/ was freed by `falconmix clean`: extraction is done again")
+    progress.phase("extract", len(units), len(done))
+    nodes: Counter[str] = Counter()
+    for record in done.values():
+        progress.advance(Counter(record["report"]["funnel"]))
+    for outcome in _finished(engine, partial(extract_unit, output=run.store.root, recipe=run.recipe), left, "extract"):
+        assert outcome.result
+        done[outcome.unit.name] = outcome.result
+        nodes[outcome.node] += 1
+        progress.advance(Counter(outcome.result["report"]["funnel"]))
+    return [done[unit.name] for unit in units], nodes
+
+
+def _deduplicate(run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source]) -> Record:
+    progress.phase("deduplicate", 1, 0)
+    work = partial(dedup.deduplicate, output=run.store.root, recipe=run.recipe, sources=tuple(sources))
+    (outcome,) = _finished(engine, work, [run.key], "deduplicate")
+    assert outcome.result
+    return outcome.result
+
+
+def _shards(extracted: Sequence[Record], removed: Record) -> list[Shard]:
+    """Which files to publish, from the totals alone."""
+    rejects = Counter(removed["report"]["stages"])
+    for record in extracted:
+        rejects.update({stage: n for stage, n in record["report"]["funnel"].items() if stage != "kept"})
+    return document_shards(removed["report"]["text_bytes"]) + reject_shards(rejects)
+
+
+def _publish(
+    run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source], shards: Sequence[Shard]
+) -> list[Record]:
+    progress.phase("publish", len(shards), 0)
+    work = partial(publish.publish_shard, output=run.store.root, sources=tuple(sources), key=run.key)
+    records = {outcome.unit.name: outcome.result for outcome in _finished(engine, work, shards, "publish")}
+    return [record for shard in shards if (record := records[shard.name])]
+
+
+def _finished(
+    engine: Engine, work: Callable[[T], Record], units: Iterable[T], phase: str
+) -> Iterator[Outcome[T, Record]]:
+    """Yield the outcomes that succeeded; after all have been tried, raise WorkError if any failed for good."""
+    failed: list[Outcome[T, Record]] = []
+    for outcome in engine.run(work, units):
+        if outcome.error is None:
+            yield outcome
+            continue
+        if isinstance(outcome.error, OSError) and outcome.error.errno == errno.ENOSPC:
+            raise outcome.error
+        failed.append(outcome)
+    if failed:
+        shown = "\n".join(f"  {_name(outcome.unit)}: {outcome.error!r}" for outcome in failed[:FAILURES_SHOWN])
+        raise WorkError(
+            f"{phase}: {len(failed)} unit(s) failed for good; what was finished is kept. The first:\n{shown}\n"
+            "Mend the cause and run the same command again: only these are retried."
+        )
+
+
+def _name(unit: object) -> str:
+    return unit.input.path if isinstance(unit, Unit) else unit.name if isinstance(unit, Shard) else str(unit)
+
+
+def _check_bytes(extracted: Sequence[Record]) -> None:
+    """Invariant 1, first sum: every byte of an input is in a record, in padding, or in a damaged range."""
+    for record in extracted:
+        report = record["report"]
+        if report["size"] != report["record_bytes"] + report["padding_bytes"] + report["damaged_bytes"]:
+            raise WorkError(
+                f"{report['warc_path']}: {report['size']} bytes, but records {report['record_bytes']} + padding "
+                f"{report['padding_bytes']} + damaged {report['damaged_bytes']}; please report this file"
+            )
+
+
+def _warn_of_damage(extracted: Sequence[Record], progress: Progress) -> None:
+    for record in extracted:
+        report = record["report"]
+        if report["damaged_ranges"]:
+            progress.say(
+                f"warning: {report['warc_path']}: {report['damaged_ranges']} range(s) could not be read "
+                f"({report['damaged_bytes']:,} bytes; first: {report['first_damage']}); see {publish.DAMAGED}"
+            )
+
+
+def _remove_stale(store: Store, shards: Sequence[Shard]) -> None:
+    """Delete parts of an earlier, smaller set of inputs that this one does not write."""
+    ours = {shard.name for shard in shards}
+    for folder in PUBLISHED:
+        for name in store.names(folder, ".parquet"):
+            if name not in ours:
+                store.remove(name)

@@ -1,0 +1,84 @@
+"""The inputs of a run: which files, what they are called in its tables, and by what they are recognised again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import UsageError
+
+SUFFIXES = (".warc.gz", ".warc", ".warc.zst", ".wet.gz", ".wet", ".arc", ".arc.gz")
+PROBE_BYTES = 1 << 20
+CRAWL_ROOT = "crawl-data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One input file.
+
+    warc_path: its name in every table: Common Crawl's own path where the path holds one, else as many trailing parts
+    of the path as tell it from the other inputs, so that tables do not depend on where the files lie.
+    digest: BLAKE2b-128 of size, first and last MiB: cheap, and enough to notice a changed file.
+    """
+
+    path: str
+    warc_path: str
+    size: int
+    digest: str
+
+
+def resolve(arguments: Sequence[str]) -> list[Input]:
+    """Find the files that `arguments` name (files, or folders read recursively), sorted by `warc_path`.
+
+    Raises UsageError for a path that does not exist, before any work.
+    """
+    paths = sorted({file.absolute() for argument in arguments for file in _files(argument)})
+    named = zip(_names(paths), paths, strict=True)
+    return sorted((_describe(name, path) for name, path in named), key=lambda found: found.warc_path)
+
+
+def _files(argument: str) -> list[Path]:
+    path = Path(argument)
+    if not path.exists():
+        raise UsageError(f"{argument}: no such file or folder; check the path (nothing was done)")
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    if not found:
+        raise UsageError(f"{argument}: no WARC file below this folder (looked for {', '.join(SUFFIXES)})")
+    return found
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    names = [_crawl_path(path) or path.name for path in paths]
+    for depth in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        sharing = defaultdict(list)
+        for index, name in enumerate(names):
+            sharing[name].append(index)
+        clashes = [index for indices in sharing.values() if len(indices) > 1 for index in indices]
+        if not clashes:
+            break
+        for index in clashes:
+            names[index] = "/".join(PurePosixPath(paths[index]).parts[-depth:]).lstrip("/")
+    return names
+
+
+def _crawl_path(path: Path) -> str | None:
+    parts = path.parts
+    return "/".join(parts[parts.index(CRAWL_ROOT) :]) if CRAWL_ROOT in parts else None
+
+
+def _describe(name: str, path: Path) -> Input:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            first = stream.read(PROBE_BYTES)
+            stream.seek(max(0, size - PROBE_BYTES))
+            last = stream.read(PROBE_BYTES)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    state = hashlib.blake2b(size.to_bytes(8, "little") + first + last, digest_size=16)
+    return Input(path=str(path), warc_path=name, size=size, digest=state.hexdigest())

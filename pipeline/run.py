@@ -1,0 +1,135 @@
+"""A run's identity: what it was asked for, what of it is there already, and when it may go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import UsageError
+from pipeline.inputs import Input
+from pipeline.lock import locked
+from pipeline.recipe import Recipe, as_data
+from pipeline.store import Store
+from pipeline.versions import fingerprint, results_depend_on
+
+RUN = "run.json"
+FINISHED = "manifest/finished.json"
+OURS = (
+    "RefinedWeb-English",
+    "RefinedWeb-Europe",
+    "rejected",
+    "quarantine",
+    "dedup",
+    "lookup",
+    "report",
+    "manifest",
+    "work",
+    RUN,
+)
+"""All that a run writes into its folder."""
+
+State = Literal["new", "resumed", "extended", "finished"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An opened run.
+
+    fingerprint: digest of the recipe and all that results depend on. key: digest of the fingerprint and the inputs.
+    """
+
+    store: Store
+    recipe: Recipe
+    inputs: tuple[Input, ...]
+    fingerprint: str
+    state: State
+
+    @property
+    def key(self) -> str:
+        """Changes with the inputs, the recipe, and the versions that results depend on."""
+        return run_key(self.fingerprint, self.inputs)
+
+    def finish(self, digests: dict[str, str]) -> None:
+        """Mark the run finished; `digests` are the full digests of the inputs by `warc_path`, taken while reading."""
+        self.store.write_json(RUN, self._description(digests))
+        self.store.write_json(FINISHED, {"key": self.key})
+
+    def begin(self) -> None:
+        """Write down what is about to be done."""
+        self.store.remove(FINISHED)
+        self.store.write_json(RUN, self._description({}))
+
+    def _description(self, digests: dict[str, str]) -> dict[str, Any]:
+        inputs = [asdict(source) | {"full_digest": digests.get(source.warc_path)} for source in self.inputs]
+        return {
+            "format": 1,
+            "fingerprint": self.fingerprint,
+            "recipe": as_data(self.recipe),
+            "results_depend_on": results_depend_on(self.recipe),
+            "inputs": inputs,
+        }
+
+
+def run_key(print_: str, inputs: Sequence[Input]) -> str:
+    """Digest of a fingerprint and a set of inputs, as 16 hex digits."""
+    parts = [print_, *sorted(f"{source.warc_path}\0{source.size}\0{source.digest}" for source in inputs)]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def open_run(store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: bool) -> Run:
+    """Compare what is asked with what is there.
+
+    Raises UsageError where the folder holds something else, a run of another recipe, or inputs that are missing now.
+    """
+    print_ = fingerprint(recipe)
+    if restart:
+        for name in OURS:
+            store.remove(name)
+    state: State = "new"
+    if store.exists(RUN):
+        earlier = store.read_json(RUN)
+        _check_recipe(store, earlier, print_)
+        state = _compare(store, earlier, inputs, run_key(print_, inputs))
+    else:
+        _check_empty(store)
+    return Run(store=store, recipe=recipe, inputs=tuple(inputs), fingerprint=print_, state=state)
+
+
+def _check_empty(store: Store) -> None:
+    foreign = sorted(path.name for path in store.root.iterdir() if not path.name.startswith("."))
+    if foreign:
+        raise UsageError(f"{store.root}: not empty and no run of ours (holds {foreign[0]!r}); choose another --output")
+
+
+def _check_recipe(store: Store, earlier: dict[str, Any], print_: str) -> None:
+    if earlier["fingerprint"] != print_:
+        raise UsageError(
+            f"{store.root}: holds a run of another recipe or version (recipe {earlier['recipe']['name']!r}); "
+            "give --restart to discard it, or choose another --output"
+        )
+
+
+def _compare(store: Store, earlier: dict[str, Any], inputs: Sequence[Input], key: str) -> State:
+    now = {source.warc_path: source.digest for source in inputs}
+    before = {source["warc_path"]: source["digest"] for source in earlier["inputs"]}
+    for name, digest in before.items():
+        if now.get(name) != digest:
+            what = "is no longer among the inputs" if name not in now else "has changed"
+            raise UsageError(f"{name}: {what} since the run in {store.root}; give --restart to begin anew")
+    if store.exists(FINISHED) and store.read_json(FINISHED)["key"] == key:
+        return "finished"
+    return "resumed" if len(now) == len(before) else "extended"
+
+
+def clean(output: Path) -> int:
+    """Free `work/` of a finished run; returns the bytes freed. UsageError where the run is not finished."""
+    store = Store(output.absolute())
+    if not store.exists(FINISHED):
+        raise UsageError(f"{output}: no finished run here; finish it first, or delete the folder")
+    with locked(store.root):
+        freed_bytes = sum(file.stat().st_size for file in store.path("work").rglob("*") if file.is_file())
+        store.remove("work")
+    return freed_bytes

@@ -1,0 +1,175 @@
+"""`report/stats.json`: the run in numbers, put together from what each unit and each shard counted."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline.errors import UsageError, WorkError
+from pipeline.report import render
+from pipeline.run import Run
+from pipeline.shards import Shard
+from pipeline.statistics import SCORE_EDGES, TEXT_CHARS_EDGES, total
+from pipeline.store import Store
+from stages.cascade import FUNNEL
+
+NAME = "report/stats.json"
+PAGE = "report/index.html"
+DOMAINS_SHOWN = 50
+
+Summary = dict[str, Any]
+Record = dict[str, Any]
+Published = Sequence[tuple[Shard, Record]]
+
+
+def read_summary(store: Store) -> Summary:
+    """The numbers of a finished run; UsageError where there is none."""
+    if not store.exists(NAME):
+        raise UsageError(f"{store.root}: no finished run here; give the folder that `falconmix curate --output` wrote")
+    summary: Summary = store.read_json(NAME)
+    return summary
+
+
+def write_report(store: Store, summary: Summary) -> None:
+    """Write the page, then the numbers: where they are, the report is whole."""
+    with store.writing(PAGE) as path:
+        path.write_text(render(summary), encoding="utf-8")
+    store.write_json(NAME, summary)
+
+
+def collect(run: Run, extracted: Sequence[Record], published: Published, nodes: Counter[str]) -> Summary:
+    """Put the numbers together.
+
+    extracted: manifest records of the units. published: shards with their manifest records.
+    """
+    kept = [(shard, record["report"]) for shard, record in published if shard.stage is None]
+    dropped = [(shard, record["report"]) for shard, record in published if shard.stage is not None]
+    inputs = _inputs(extracted, kept, dropped)
+    return {
+        "format": 1,
+        "recipe": run.recipe.name,
+        "languages": list(run.recipe.languages),
+        "inputs": inputs,
+        "totals": _totals(extracted, inputs),
+        "funnel": _funnel(inputs, dropped),
+        "by_language": _by_language(kept, dropped),
+        "by_domain": _by_domain(kept, dropped),
+        "histograms": _histograms(kept, dropped),
+        "datasets": _datasets(kept),
+        "cpu_seconds": {"by_stage": dict(total(record["report"]["cpu_s"] for record in extracted))},
+        "nodes": dict(nodes),
+    }
+
+
+def check_pages(summary: Summary) -> None:
+    """Invariant 1, second sum: every page of every input is published or rejected."""
+    for source in summary["inputs"]:
+        if source["captures"] != source["published"] + source["rejected"]:
+            raise WorkError(
+                f"{source['warc_path']}: {source['captures']} pages, but {source['published']} published and "
+                f"{source['rejected']} rejected; please report this file"
+            )
+
+
+def _inputs(extracted: Sequence[Record], kept: Published, dropped: Published) -> list[Record]:
+    published = total(report["inputs"] for _, report in kept)
+    rejected = total(report["inputs"] for _, report in dropped)
+    return [
+        {
+            "warc_path": report["warc_path"],
+            "size": report["size"],
+            "records": report["record_bytes"],
+            "padding": report["padding_bytes"],
+            "damaged": report["damaged_bytes"],
+            "damaged_ranges": report["damaged_ranges"],
+            "counts": report["counts"],
+            "captures": report["captures"],
+            "published": published[report["warc_path"]],
+            "rejected": rejected[report["warc_path"]],
+        }
+        for report in (record["report"] for record in extracted)
+    ]
+
+
+def _totals(extracted: Sequence[Record], inputs: Sequence[Record]) -> Record:
+    def add(name: str) -> int:
+        return sum(source[name] for source in inputs)
+
+    counts = total(source["counts"] for source in inputs)
+    return {
+        "captures": add("captures"),
+        "published": add("published"),
+        "rejected": add("rejected"),
+        "bytes": add("size"),
+        "record_bytes": add("records"),
+        "padding_bytes": add("padding"),
+        "damaged_bytes": add("damaged"),
+        "damaged_ranges": add("damaged_ranges"),
+        "other_records": {kind: n for kind, n in counts.items() if kind not in ("response", "resource", "conversion")},
+        "poisoned": sum(record["report"]["poisoned"] for record in extracted),
+    }
+
+
+def _funnel(inputs: Sequence[Record], dropped: Published) -> list[Record]:
+    rules: dict[str, Counter[str]] = defaultdict(Counter)
+    for shard, report in dropped:
+        rules[shard.stage or ""].update(report["rules"])
+    steps, left = [], sum(source["captures"] for source in inputs)
+    for stage in FUNNEL:
+        out = left - rules[stage].total()
+        steps.append({"stage": stage, "in": left, "out": out, "rules": dict(rules[stage].most_common())})
+        left = out
+    return steps
+
+
+def _by_language(kept: Published, dropped: Published) -> dict[str, Record]:
+    rows: dict[str, Record] = defaultdict(lambda: {"published": 0, "rejected": 0, "chars": 0, "rules": Counter()})
+    for shard, report in kept:
+        rows[shard.language or ""]["published"] += report["rows"]
+        rows[shard.language or ""]["chars"] += report["chars"]
+    for shard, report in dropped:
+        for pair, n in report["language_rules"].items():
+            language, rule = pair.split("\t")
+            rows[language]["rejected"] += n
+            rows[language]["rules"][f"{shard.stage}:{rule}"] += n
+    return {language: row | {"rules": dict(row["rules"].most_common())} for language, row in sorted(rows.items())}
+
+
+def _by_domain(kept: Published, dropped: Published) -> list[Record]:
+    published = total(report["domains"] for _, report in kept)
+    rejected = total(report["domains"] for _, report in dropped)
+    both = published + rejected
+    order = sorted(both, key=lambda domain: (-both[domain], domain))[:DOMAINS_SHOWN]
+    return [
+        {"domain": name, "captures": both[name], "published": published[name], "rejected": rejected[name]}
+        for name in order
+    ]
+
+
+def _histograms(kept: Published, dropped: Published) -> Record:
+    def both(name: str, edges: Sequence[float]) -> Record:
+        counts = {"kept": _add_bins(kept, name, edges), "rejected": _add_bins(dropped, name, edges)}
+        return {"edges": list(edges), "counts": counts}
+
+    sizes = total(report["cluster_size"] for _, report in kept)
+    return {
+        "text_chars": both("text_chars", TEXT_CHARS_EDGES),
+        "language_score": both("language_score", SCORE_EDGES),
+        "cluster_size": {size: sizes[size] for size in sorted(sizes, key=int)},
+    }
+
+
+def _add_bins(shards: Published, name: str, edges: Sequence[float]) -> list[int]:
+    bins: Iterable[Sequence[int]] = [[0] * (len(edges) - 1), *(report[name] for _, report in shards)]
+    return [sum(column) for column in zip(*bins, strict=True)]
+
+
+def _datasets(kept: Published) -> list[Record]:
+    rows: dict[str, Record] = {}
+    for shard, report in kept:
+        row = rows.setdefault(shard.folder, {"name": shard.folder, "documents": 0, "chars": 0, "shards": 0})
+        row["documents"] += report["rows"]
+        row["chars"] += report["chars"]
+        row["shards"] += 1
+    return list(rows.values())

@@ -1,0 +1,63 @@
+"""The opened tools of a worker process: filters, models and the guarded child, kept from one unit to the next."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.urls import BlockList, UrlTables, builtin_words, filter_urls
+
+from pipeline.guard import Guard
+from pipeline.models import banned_words, language_model_file, open_block_table
+from pipeline.page_worker import PageSettings
+from pipeline.recipe import Recipe
+from pipeline.store import Store
+from stages.captures import gate
+from stages.cascade import Step
+from stages.decide import TextRules
+from stages.stop_words import load_stop_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """All that a unit's work needs.
+
+    gates: filters on the capture alone. guard: the process that reads pages. text: filters on the extracted text.
+    """
+
+    recipe: Recipe
+    gates: tuple[Step, ...]
+    guard: Guard
+    text: TextRules
+
+
+_opened: dict[tuple[Path, str], Tools] = {}
+
+
+def open_tools(recipe: Recipe, output: Path, fingerprint: str) -> Tools:
+    """The tools of a run, opened once per process."""
+    key = (output, fingerprint)
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = _open(recipe, Store(output))
+    return _opened[key]
+
+
+def _open(recipe: Recipe, store: Store) -> Tools:
+    tables = UrlTables(block_list=BlockList(open_block_table(store)), words=builtin_words() | banned_words())
+    settings = PageSettings(rules=recipe.page_rules, language_model=language_model_file(recipe))
+    return Tools(
+        recipe=recipe,
+        gates=(
+            Step("capture", functools.partial(gate, rules=recipe.capture)),
+            Step("url_filter", functools.partial(filter_urls, rules=recipe.url.rules, tables=tables)),
+        ),
+        guard=Guard("pipeline.page_worker:open_reader", settings, recipe.guard),
+        text=TextRules(
+            language=recipe.language_rules,
+            repetition=recipe.repetition.rule_set(),
+            quality=recipe.quality.rule_set(),
+            stop_words=load_stop_words(),
+        ),
+    )

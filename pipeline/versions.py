@@ -1,0 +1,91 @@
+"""What results depend on besides the recipe: this project's own code, the libraries that shape results, and models."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+import unicodedata
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from pipeline.models import block_list_files, language_model_file
+from pipeline.recipe import Recipe, as_data
+from pipeline.store import file_digest
+
+LIBRARIES = (
+    "trafilatura",
+    "lxml",
+    "justext",
+    "lxml_html_clean",
+    "htmldate",
+    "courlan",
+    "resiliparse",
+    "faust-cchardet",
+    "fasttext-predict",
+    "brotli",
+    "zstandard",
+    "pyarrow",
+    "numpy",
+    "numba",
+)
+READER = (
+    "byte_source.py",
+    "capture.py",
+    "content_coding.py",
+    "dedup.py",
+    "gzip_members.py",
+    "http.py",
+    "publish.py",
+    "shards.py",
+    "unit.py",
+    "warc.py",
+    "warc_record.py",
+)
+"""Modules of `pipeline/` whose code shapes results; all of `stages/` does."""
+
+
+def results_depend_on(recipe: Recipe) -> dict[str, Any]:
+    """Versions and digests, as `run.json` shows them."""
+    return {
+        "code": code_digest(),
+        "python": platform.python_version_tuple()[:2],
+        "unicode": unicodedata.unidata_version,
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "language_model": file_digest(language_model_file(recipe)),
+        "block_lists": [file_digest(path) for path in block_list_files(recipe)],
+    }
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Digest of the recipe and of all that results depend on, as 32 hex digits; where files lie does not enter."""
+    data = as_data(recipe)
+    data["language_model"] = None
+    data["url"]["block_lists"] = None
+    whole = json.dumps([data, results_depend_on(recipe)], sort_keys=True)
+    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """Digest of the sources that shape results, as 32 hex digits."""
+    state = hashlib.blake2b(digest_size=16)
+    stages = [(name, file) for name, file in _files(resources.files("stages"), "stages")]
+    reader = [(name, resources.files("pipeline").joinpath(name)) for name in READER]
+    for name, file in sorted([*stages, *reader], key=lambda pair: pair[0]):
+        body = file.read_bytes()
+        state.update(f"{name}\0{len(body)}\0".encode() + body)
+    return state.hexdigest()
+
+
+def _files(folder: Traversable, name: str) -> list[tuple[str, Traversable]]:
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            found += _files(entry, f"{name}/{entry.name}")
+        elif entry.name.endswith((".py", ".yaml", ".txt")):
+            found.append((f"{name}/{entry.name}", entry))
+    return found

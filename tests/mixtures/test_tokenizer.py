@@ -1,0 +1,141 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixtures.errors import TokenizerError
+from mixtures.tokenizer import FALCON_SPECIALS, Tokenizer, digest, open_tokenizer, train_bpe
+
+TEXTS = ["ten men went to mow 12345 times", "Zehn Männer mähten, ½ davon: (gut)!", "a\n\n b"]
+
+
+@pytest.fixture(scope="module")
+def falcon_file(shared_data: Path) -> Path:
+    return shared_data / "models" / "falcon_tokenizer.json"
+
+
+@pytest.fixture(scope="module")
+def falcon(falcon_file: Path) -> Tokenizer:
+    return open_tokenizer(falcon_file)
+
+
+def decoded(tokenizer: Tokenizer, ids: np.ndarray) -> str:
+    return tokenizer.engine.decode(ids.tolist(), skip_special_tokens=False)
+
+
+def test_falcon_facts(falcon: Tokenizer) -> None:
+    assert (falcon.vocab_size, falcon.eod_id, falcon.dtype) == (65_024, 11, np.dtype("<u2"))
+
+
+def test_falcon_ids_equal_hugging_faces_on_real_texts(falcon: Tokenizer, falcon_file: Path, shared_data: Path) -> None:
+    from tokenizers import Tokenizer as Engine
+
+    plain = Engine.from_file(str(falcon_file))
+    files = sorted((shared_data / "text").glob("*.jsonl"))
+    assert len(files) == 11
+    for path in files:
+        with path.open(encoding="utf-8") as lines:
+            texts = [json.loads(line)["text"][:20_000] for line, _ in zip(lines, range(2), strict=False)]
+        for text, ids in zip(texts, falcon.encode_batch(texts), strict=True):
+            assert ids.tolist() == plain.encode(text, add_special_tokens=False).ids
+            assert decoded(falcon, ids) == text
+
+
+@pytest.mark.parametrize("special", FALCON_SPECIALS)
+def test_special_strings_are_text(special: str, falcon: Tokenizer, bpe: str, tmp_path: Path) -> None:
+    path = tmp_path / "bpe.json"
+    path.write_text(bpe, encoding="utf-8")
+    for tokenizer in (falcon, open_tokenizer(path)):
+        for text in (special, f"before {special} after", special * 3):
+            (ids,) = tokenizer.encode_batch([text])
+            assert ids.min() > 11
+            assert decoded(tokenizer, ids) == text
+
+
+def test_trained_bpe_has_falcons_layout(bpe: str) -> None:
+    content = json.loads(bpe)
+    assert [token["content"] for token in content["added_tokens"]] == list(FALCON_SPECIALS)
+    assert [content["model"]["vocab"][special] for special in FALCON_SPECIALS] == list(range(12))
+    assert len(content["model"]["vocab"]) == 400
+
+
+def test_trained_bpe_splits_like_falcon(bpe: str, falcon_file: Path) -> None:
+    trained, falcon = json.loads(bpe), json.loads(falcon_file.read_text(encoding="utf-8"))
+    assert trained["pre_tokenizer"] == falcon["pre_tokenizer"]
+    assert trained["normalizer"] == falcon["normalizer"]
+
+
+def test_trained_bpe_gives_text_back(bpe_file: Path) -> None:
+    tokenizer = open_tokenizer(bpe_file)
+    texts = [*TEXTS, "", "\x00 \u200b 漢字 🦅 ÿ"]
+    for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
+        assert decoded(tokenizer, ids) == text
+
+
+def test_training_is_the_same_under_any_hash_seed(repository: Path) -> None:
+    program = f"from mixtures.tokenizer import train_bpe; print(train_bpe({TEXTS!r} * 3, 300), end='')"
+    for seed in ("0", "7"):
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=repository,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            check=True,
+        )
+        assert run.stdout.decode() == train_bpe(TEXTS * 3, 300)
+
+
+def test_digest_follows_the_ids_and_not_the_layout(bpe: str) -> None:
+    content = json.loads(bpe)
+    content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
+    content["truncation"] = {"max_length": 5, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    assert digest(json.dumps(content, indent=7)) == digest(bpe)
+    content["model"]["merges"].pop()
+    assert digest(json.dumps(content)) != digest(bpe)
+
+
+def test_truncation_in_the_file_does_not_cut_documents(bpe: str, tmp_path: Path) -> None:
+    content = json.loads(bpe)
+    content["truncation"] = {"max_length": 5, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(content))
+    tokenizer = open_tokenizer(path)
+    assert decoded(tokenizer, tokenizer.encode_batch(["word " * 50])[0]) == "word " * 50
+
+
+def test_bad_files_are_named(bpe: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    with pytest.raises(TokenizerError, match=r"t\.json: no such tokenizer file; give"):
+        open_tokenizer(path)
+    for content in ("", "{}", "[1]", '{"model": 3}', bpe[:-200]):
+        path.write_text(content)
+        with pytest.raises(TokenizerError, match=r"t\.json: not a Hugging Face tokenizer .*; give a tokenizer\.json"):
+            open_tokenizer(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TokenizerError, match=r"t\.json: cannot be read"):
+        open_tokenizer(path)
+    path.write_text(bpe.replace("<|endoftext|>", "<|end|>"))
+    with pytest.raises(TokenizerError, match=r"t\.json: has no <\|endoftext\|> token; add it"):
+        open_tokenizer(path)
+
+
+def test_a_model_that_can_forge_its_specials_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    content = {
+        "version": "1.0",
+        "added_tokens": [{"id": 1, "content": "<|endoftext|>"} | special],
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "<|endoftext|>": 1}, "unk_token": "a"},
+    }
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match=r"t\.json: encodes the text '<\|endoftext\|>' as a special token"):
+        open_tokenizer(path)
+
+
+def test_too_small_a_vocabulary_is_refused() -> None:
+    with pytest.raises(TokenizerError, match="a vocabulary of 267 is too small; give at least 268"):
+        train_bpe(TEXTS, 267)

@@ -1,0 +1,152 @@
+"""The torch side of the mixture's stream: which sequences a step takes, and this process's part of them.
+
+Steps are a pure function of the stage lengths and the batch ramps; the run's whole state is the number of sequences
+already taken. A step never spans stages: the last one of a stage takes what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mixtures.schedule import StageSpan
+from mixtures.stream import Stream
+from trainer.config import StageConfig
+from trainer.parallel import Process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The run's `number`th step (from 1) takes the sequences `first` … `first + count - 1`, all of one stage."""
+
+    number: int
+    stage: int
+    context: int
+    first: int
+    count: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens predicted in this step."""
+        return self.count * self.context
+
+    @property
+    def end(self) -> int:
+        """The position after this step."""
+        return self.first + self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stretch:
+    """Consecutive steps of one batch size; the last may be shorter."""
+
+    stage: int
+    context: int
+    steps_before: int
+    first: int
+    end: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return -(-(self.end - self.first) // self.batch)
+
+    def step(self, number: int) -> Step:
+        first = self.first + (number - 1 - self.steps_before) * self.batch
+        count = min(self.batch, self.end - first)
+        return Step(number=number, stage=self.stage, context=self.context, first=first, count=count)
+
+
+class StepPlan:
+    """All steps of a run; each is found in O(log stretches of equal batch)."""
+
+    def __init__(self, spans: Sequence[StageSpan], stages: Sequence[StageConfig]) -> None:
+        self._stretches: list[_Stretch] = []
+        for span, stage in zip(spans, stages, strict=True):
+            self._add(span, stage)
+
+    def __len__(self) -> int:
+        last = self._stretches[-1]
+        return last.steps_before + last.steps
+
+    def step(self, number: int) -> Step:
+        """The `number`th step, from 1. Raises IndexError."""
+        if not 1 <= number <= len(self):
+            raise IndexError(f"step {number} of {len(self)}")
+        index = bisect_left(self._stretches, number, key=lambda stretch: stretch.steps_before) - 1
+        return self._stretches[index].step(number)
+
+    def _add(self, span: StageSpan, stage: StageConfig) -> None:
+        first, end = span.first, span.last
+        limits = [size.from_tokens for size in stage.batch[1:]]
+        for batch, limit in zip(stage.batch, [*limits, None], strict=True):
+            stop = end if limit is None else min(_first_start(first, batch.sequences, span, limit), end)
+            if stop > first:
+                before = len(self) if self._stretches else 0
+                self._stretches.append(
+                    _Stretch(
+                        stage=span.index,
+                        context=span.context,
+                        steps_before=before,
+                        first=first,
+                        end=stop,
+                        batch=batch.sequences,
+                    )
+                )
+                first = stop
+
+
+def _first_start(first: int, batch: int, span: StageSpan, from_tokens: int) -> int:
+    """First start of a step of `batch` sequences, counted from `first`, at or after `from_tokens` of the stage."""
+    wanted = span.first - (-from_tokens // span.context)
+    return first + batch * max(-(-(wanted - first) // batch), 0)
+
+
+def tokens_before(spans: Sequence[StageSpan], position: int) -> int:
+    """Tokens predicted by the sequences before `position`."""
+    return sum((min(max(position, span.first), span.last) - span.first) * span.context for span in spans)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """Inputs and targets of one forward pass, each [B, T]; B may be 0."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+def share(count: int, process: Process) -> range:
+    """This process's part of `count` rows: contiguous, sizes differing by at most one."""
+    return range(count * process.rank // process.world, count * (process.rank + 1) // process.world)
+
+
+def micro_batches(rows: Sequence[int], width: int, passes: int) -> Iterator[Sequence[int]]:
+    """Cut `rows` into `passes` runs of at most `width`; the last ones may be empty."""
+    return (rows[i * width : (i + 1) * width] for i in range(passes))
+
+
+def passes(count: int, width: int, process: Process) -> int:
+    """Forward passes that every process makes for `count` rows: the same for all, since each is a collective."""
+    largest_share = math.ceil(count / process.world)
+    return math.ceil(largest_share / width)
+
+
+def step_batches(stream: Stream, step: Step, width: int, process: Process) -> Iterator[MicroBatch]:
+    """This process's part of a step, in forward passes of at most `width` sequences."""
+    rows = [step.first + row for row in share(step.count, process)]
+    for positions in micro_batches(rows, width, passes(step.count, width, process)):
+        windows = [stream.sequence(position).tokens for position in positions]
+        yield split(np.stack(windows) if windows else np.empty((0, step.context + 1), np.int64), process)
+
+
+def split(windows: npt.NDArray[np.int64], process: Process) -> MicroBatch:
+    """Windows of T + 1 tokens → inputs and the targets one place on."""
+    tokens = torch.from_numpy(windows).to(process.device)
+    return MicroBatch(inputs=tokens[:, :-1], targets=tokens[:, 1:])

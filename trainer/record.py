@@ -1,0 +1,87 @@
+"""`run.json`: what a run folder is a run of, and whether it is finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mixtures.spec import Mixture
+from trainer.config import TrainConfig
+from trainer.errors import CheckpointError
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """All that decides a run's weights; how often they are saved is not part of it."""
+
+    recipe: dict[str, Any]
+    mixture: dict[str, Any]
+    tokenizer: str
+
+    @classmethod
+    def of(cls, config: TrainConfig, mixture: Mixture, tokenizer_digest: str) -> Identity:
+        """The identity of training `config` on `mixture`, tokenised by the tokenizer of that digest."""
+        recipe = resolved(config)
+        del recipe["checkpoint"]
+        return cls(recipe=recipe, mixture=resolved(mixture), tokenizer=tokenizer_digest)
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits, the same for equal content."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """Dotted names of the values in which this and a recorded identity differ."""
+        return _differences(asdict(self), other)
+
+
+def resolved(settings: TrainConfig | Mixture) -> dict[str, Any]:
+    """Settings as JSON knows them: lists where there were tuples, text where there were fractions."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    return content
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The record of a run folder, None where there is none. Raises CheckpointError where it is damaged."""
+    path = folder / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); restore it, or begin again with --restart") from error
+    return record
+
+
+def write(folder: Path, config: TrainConfig, identity: Identity, *, finished: bool) -> None:
+    """Write or replace the record of a run folder, whole or not at all."""
+    record = {
+        "format": _FORMAT,
+        "finished": finished,
+        "fingerprint": identity.fingerprint,
+        "identity": asdict(identity),
+        "checkpoint": asdict(config.checkpoint),
+        "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
+    }
+    draft = folder / ".run.json.draft"
+    draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    draft.replace(folder / "run.json")
+
+
+def _differences(ours: Any, theirs: Any, where: str = "") -> list[str]:
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        parts = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(ours, theirs, strict=True))]
+    elif isinstance(ours, dict) and isinstance(theirs, dict):
+        names = sorted(ours.keys() | theirs.keys())
+        parts = [(f"{where}.{name}" if where else name, ours.get(name), theirs.get(name)) for name in names]
+    else:
+        return [] if ours == theirs else [where]
+    return [difference for name, our, their in parts for difference in _differences(our, their, name)]

@@ -1,0 +1,180 @@
+"""`falconmix train`: a run in its folder, begun, gone on with, or found to be finished.
+
+RUN/run.json           recipe (resolved), versions, fingerprint, whether it is finished
+RUN/metrics.jsonl      see `trainer.metrics`
+RUN/curves.html        the loss over tokens
+RUN/checkpoints/       see `trainer.checkpoint`
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+
+from mixtures.stream import Stream
+from trainer import checkpoint, curves, record
+from trainer.build import Trained, blank, initialise
+from trainer.config import TrainConfig, load_recipe, mixture_of
+from trainer.data import StepPlan
+from trainer.errors import MismatchError
+from trainer.loop import Progress, Setting, train_stages
+from trainer.metrics import MetricsLog, Terminal
+from trainer.parallel import Process, joined
+from trainer.record import Identity, resolved
+from trainer.signals import StopWish, listening
+
+
+def train(
+    recipe: str | Path,
+    *,
+    tokens: Path,
+    output: Path,
+    restart: bool = False,
+    process: Process | None = None,
+    stop_after: int | None = None,
+) -> int:
+    """Train `recipe` on the token files below `tokens`, in the folder `output`; returns the exit code.
+
+    An unfinished run of the same recipe and tokens in `output` goes on from its last checkpoint; a finished one is
+    left as it is. `restart` deletes it first. `stop_after` stops, resumably, after that step; so do SIGTERM and SIGINT
+    after the current one. Raises TrainerError or RecipeError.
+    """
+    process = process or Process()
+    order = _ordered(recipe, tokens, output)
+    if not restart and _finished(order):
+        _say(process, f"{output}: this run is finished; --restart would begin it again")
+        return 0
+    torch.set_num_threads(order.config.threads)
+    with joined(process) as mesh:
+        if process.leads:
+            _open_folder(order, restart=restart)
+        dist.barrier()
+        finished = _train(order, mesh, process, StopWish(after_step=stop_after))
+    if process.leads:
+        _close_folder(order, finished=finished)
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What was asked for, resolved."""
+
+    config: TrainConfig
+    stream: Stream
+    tokens: Path
+    output: Path
+    identity: Identity
+
+
+def _ordered(recipe: str | Path, tokens: Path, output: Path) -> _Order:
+    config = load_recipe(recipe)
+    mixture = mixture_of(config, recipe)
+    stream = Stream.open(mixture, tokens)
+    if config.model.vocab < stream.vocab_size:
+        raise MismatchError(
+            f"recipe {config.name}: model.vocab is {config.model.vocab}, but the tokenizer of {tokens} has "
+            f"{stream.vocab_size} tokens; raise model.vocab to that or more"
+        )
+    identity = Identity.of(config, mixture, stream.tokenizer_digest)
+    return _Order(config=config, stream=stream, tokens=tokens, output=output, identity=identity)
+
+
+def _finished(order: _Order) -> bool:
+    """Whether the folder holds this run, finished. Raises MismatchError where it holds another."""
+    earlier = record.read(order.output)
+    if earlier is None:
+        return False
+    if earlier["fingerprint"] != order.identity.fingerprint:
+        fields = ", ".join(order.identity.differences(earlier["identity"])[:5])
+        raise MismatchError(
+            f"{order.output}: holds a run of another recipe, mixture or tokenizer (differs in {fields}); "
+            "give another --output, or --restart to delete it and begin again"
+        )
+    return bool(earlier["finished"])
+
+
+def _open_folder(order: _Order, *, restart: bool) -> None:
+    checkpoints = order.output / "checkpoints"
+    if restart or record.read(order.output) is None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        (order.output / "metrics.jsonl").unlink(missing_ok=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    record.write(order.output, order.config, order.identity, finished=False)
+
+
+def _close_folder(order: _Order, *, finished: bool) -> None:
+    page = order.output / "curves.html"
+    curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
+    if finished:
+        record.write(order.output, order.config, order.identity, finished=True)
+        print(f"{order.output}: finished; curves in {page}", flush=True)
+    else:
+        print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
+
+
+def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) -> bool:
+    path = checkpoint.latest(order.output / "checkpoints")
+    state = checkpoint.read_state(path) if path else None
+    stage = order.config.stages[state.stage if state else 0]
+    trained = blank(order.config, stage, mesh, process)
+    if path and state:
+        progress = _resumed(order, path, state, trained, process)
+    else:
+        initialise(trained.model, order.config.model, order.config.seed)
+        progress = Progress(trained=trained, stage=0)
+    setting = _setting(order, mesh, process, metrics_bytes=state.metrics_bytes if state else 0)
+    try:
+        with listening(wish):
+            return train_stages(setting, progress, wish)
+    finally:
+        setting.metrics.close()
+
+
+def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Trained, process: Process) -> Progress:
+    """Where the checkpoint stood. Raises MismatchError where it is of another recipe or the data has changed."""
+    if state.fingerprint != order.identity.fingerprint:
+        raise MismatchError(f"{path}: made by another recipe, mixture or tokenizer; remove it, or --restart")
+    stream = order.stream
+    if state.next_sequences and stream.digest(state.position, state.next_sequences) != state.next_digest:
+        raise MismatchError(
+            f"{order.tokens}: the sequences from position {state.position} on are not those that {path} was to go on "
+            "with; restore the token files, or --restart"
+        )
+    checkpoint.restore(path, trained, state, process)
+    _say(process, f"going on from {path} (step {state.step}, {state.tokens:,} tokens)")
+    return Progress(
+        trained=trained,
+        stage=state.stage,
+        step=state.step,
+        position=state.position,
+        saved_step=state.step,
+        held_out=state.held_out,
+    )
+
+
+def _setting(order: _Order, mesh: DeviceMesh, process: Process, *, metrics_bytes: int) -> Setting:
+    plan = StepPlan(order.stream.spans, order.config.stages)
+    return Setting(
+        config=order.config,
+        recipe=resolved(order.config),
+        fingerprint=order.identity.fingerprint,
+        stream=order.stream,
+        plan=plan,
+        mesh=mesh,
+        process=process,
+        checkpoints=order.output / "checkpoints",
+        tokenizer=order.tokens / "tokenizer.json",
+        metrics=MetricsLog(order.output / "metrics.jsonl" if process.leads else None, keep_bytes=metrics_bytes),
+        terminal=Terminal(sys.stdout if process.leads else None, steps=len(plan)),
+    )
+
+
+def _say(process: Process, text: str) -> None:
+    if process.leads:
+        print(text, flush=True)
