@@ -48,6 +48,7 @@ def _tokenize(options: argparse.Namespace) -> int:
 
     token_root = options.output.absolute()
     tokenizer = open_tokenizer(options.tokenizer)
+    _refuse_unfinished(options.inputs)
     jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer)
     install_tokenizer(tokenizer, token_root)
     left = [job for job in jobs if not is_done(job)]
@@ -62,6 +63,14 @@ def _tokenize(options: argparse.Namespace) -> int:
     for folder, n in totals.items():
         print(f"  {folder:<32} {n:>14,} tokens")
     return 0
+
+
+def _refuse_unfinished(inputs: list[Path]) -> None:
+    from pipeline.errors import UsageError
+
+    for path in inputs:
+        if (path / "run.json").exists() and not (path / "report" / "stats.json").exists():
+            raise UsageError(f"{path}: this curation run is not finished; run `falconmix curate` again to finish it")
 
 
 def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:

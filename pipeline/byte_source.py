@@ -61,11 +61,13 @@ class ByteSource:
     def skip_any_of(self, characters: bytes) -> int:
         """Pass over the run of bytes that are all among `characters`; return its length."""
         start = self.position
-        while piece := self.peek(PIECE_BYTES):
+        size = 1 << 6  # most runs are short, and a look ahead is a copy
+        while piece := self.peek(size):
             run = len(piece) - len(piece.lstrip(characters))
             self._at += run
             if run < len(piece):
                 break
+            size = PIECE_BYTES
         return self.position - start
 
     def find(self, search: Callable[[bytes], int | None], margin: int) -> bool:
@@ -86,8 +88,10 @@ class ByteSource:
         self._mark = self.position
 
     def rewind(self, offset: int) -> None:
-        """Go back to `offset`, or to the earliest byte still kept, where that is later."""
-        self._at = max(offset - self._base, 0)
+        """Go back to `offset` (not before the mark), or as far as the look-back goes, where that is less."""
+        # Not simply to the earliest byte still there: that depends on the pieces in which the stream arrived.
+        self._at = max(offset, self.position - self._look_back_bytes) - self._base
+        assert self._at >= 0, "bytes since the mark are kept"
 
     def go_on(self) -> None:
         """Ask again after the end: what is read has been continued."""

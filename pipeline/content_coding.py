@@ -29,8 +29,10 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_WINDOW_BYTES = 64 << 20
 _ZLIB_WBITS = 15
 _RAW_WBITS = -15
-_TEXT_BYTES = 256  # so many encoded bytes hold a control character for sure
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_TEXT_BYTES = 256
+_TEXT = re.compile(  # three characters of ASCII, then no control characters: encoded bytes do not look so
+    rb"(?:\xef\xbb\xbf)?(?:[\t\n\r\x20-\x7e]{3}[\t-\r\x1b\x20-\x7e\x80-\xff]*|[\t\n\r\x20-\x7e]{0,2})"
+)
 _LINE_END = re.compile(rb"\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
@@ -120,9 +122,8 @@ def _has_zlib_header(body: bytes) -> bool:
 
 
 def _plain_if_never_encoded(decoded: Decoded, body: bytes) -> Decoded:
-    """Codings without a magic: a body that fails at once, or that reads as text, was never encoded."""
-    output, error = decoded
-    return (body, None) if error and (not output or not _CONTROL.search(body, 0, _TEXT_BYTES)) else decoded
+    """Codings without a magic: a body that fails and begins like text was never encoded."""
+    return (body, None) if decoded[1] and _TEXT.fullmatch(body[:_TEXT_BYTES]) else decoded
 
 
 class _CutShortError(Exception):

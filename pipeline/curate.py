@@ -44,29 +44,33 @@ class CurateJob:
 
 
 def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
-    """Run, resume or extend `job`; return its statistics.
+    """Run, resume or extend `job`; return its numbers.
 
     Raises UsageError before any work for wrong input, WorkError where units failed for good (finished ones are kept).
     """
     inputs = resolve(job.inputs)
-    store = Store(job.output)
     with locked(job.output):
-        run = open_run(store, inputs, job.recipe, restart=job.restart)
+        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart)
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
-            return read_summary(store)
-        store.sweep_temporaries()
-        run.begin()
-        compile_block_table(store, job.recipe)
-        engine = start_engine()
-        try:
-            stats = _work(run, engine, progress)
-        finally:
-            engine.close()
-    damaged = stats["totals"]["damaged_ranges"]
+            summary = read_summary(run.store)
+        else:
+            summary = _begin(run, start_engine, progress)
+    damaged = summary["totals"]["damaged_ranges"]
     if job.strict and damaged:
-        raise WorkError(f"--strict: {damaged} damaged range(s), listed in {store.path(publish.DAMAGED)}")
-    return stats
+        raise WorkError(f"--strict: {damaged} damaged range(s), listed in {run.store.path(publish.DAMAGED)}")
+    return summary
+
+
+def _begin(run: Run, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
+    run.store.sweep_temporaries()
+    run.begin()
+    compile_block_table(run.store, run.recipe)
+    engine = start_engine()
+    try:
+        return _work(run, engine, progress)
+    finally:
+        engine.close()
 
 
 def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
@@ -81,11 +85,11 @@ def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
     publish.publish_damage(store, sources)
     _remove_stale(store, shards)
     lookup.build(store)
-    stats = collect(run, extracted, list(zip(shards, published, strict=True)), nodes)
-    check_pages(stats)
-    write_report(store, stats)
+    summary = collect(run, extracted, list(zip(shards, published, strict=True)), nodes)
+    check_pages(summary)
+    write_report(store, summary)
     run.finish({record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted})
-    return stats
+    return summary
 
 
 def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
@@ -93,7 +97,7 @@ def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record]
     manifest = Manifest(run.store, PHASE)
     done = {unit.name: record for unit in units if (record := manifest.done(unit.name, unit.key))}
     left = [unit for unit in units if unit.name not in done]
-    if run.state == "resumed" and left and not run.store.exists("work"):
+    if left and run.store.names(f"manifest/{PHASE}") and not run.store.exists("work/extracted"):
         progress.say("work/ was freed by `falconmix clean`: extraction is done again")
     progress.phase("extract", len(units), len(done))
     nodes: Counter[str] = Counter()

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from stages.urls import canonical
 
 from pipeline.publish import DAMAGED
 from pipeline.shards import ENGLISH, EUROPE, REJECTED
 from pipeline.store import Store
+from stages.urls import canonical
 
 NAME = "lookup/keys.parquet"
 SCHEMA = pa.schema(

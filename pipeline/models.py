@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stages.urls import UrlWords, compile_block_list
 
 from pipeline.errors import UsageError
 from pipeline.recipe import LIST_OF_DATATROVE, Recipe
 from pipeline.store import Store
+from stages.urls import UrlWords, compile_block_list
 
 BLOCK_TABLE = "work/tables/block_list.npy"
 DATATROVE_ARCHIVE = "url_filterblacklistsv0_3_0.tar.gz"

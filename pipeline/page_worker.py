@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.pages import Page, PageReader, PageResult, PageRules
-
 from pipeline.models import open_language_model
 from stages.language import FastText
+from stages.pages import Page, PageReader, PageResult, PageRules
 
 
 @dataclass(frozen=True, kw_only=True)

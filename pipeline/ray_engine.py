@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",  # one task, one core
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+PROBE_S = 10.0
 OBJECT_STORE_BYTES = 128 << 20  # results are counts and names
 
 
@@ -56,6 +58,7 @@ class RayEngine:
                 **common,
             )
             return
+        _probe(address)
         try:
             self._ray.init(address=address, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -98,6 +101,17 @@ class RayEngine:
     def close(self) -> None:
         """Leave the cluster; a Ray that was started here ends."""
         self._ray.shutdown()
+
+
+def _probe(address: str) -> None:
+    """Refuse an address where nothing listens, on which Ray would wait for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # "auto", or something that Ray itself must judge
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
+    except OSError as error:
+        raise UsageError(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from error
 
 
 def _task(work: Callable[[Any], Any], unit: Any) -> tuple[Any, str]:

@@ -16,8 +16,6 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from stages.pages import PageRules
-from stages.urls import UrlRules
 
 from pipeline.errors import UsageError
 from pipeline.guard import GuardLimits
@@ -25,7 +23,9 @@ from pipeline.warc_record import ReadLimits
 from stages.captures import CaptureRules
 from stages.language import LanguageRules
 from stages.minhash import Geometry
+from stages.pages import PageRules
 from stages.rules import RuleError, RuleSet, load_rules
+from stages.urls import UrlRules
 
 DEFAULT = "refinedweb"
 LIST_OF_DATATROVE = "datatrove"

@@ -60,6 +60,7 @@ class Run:
     def begin(self) -> None:
         """Write down what is about to be done."""
         self.store.remove(FINISHED)
+        self.store.remove("report")
         self.store.write_json(RUN, self._description({}))
 
     def _description(self, digests: dict[str, str]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def open_run(store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: 
     Raises UsageError where the folder holds something else, a run of another recipe, or inputs that are missing now.
     """
     print_ = fingerprint(recipe)
-    if restart:
+    if restart and store.exists(RUN):  # without it the folder is not ours to empty
         for name in OURS:
             store.remove(name)
     state: State = "new"

@@ -6,8 +6,6 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.urls import BlockList, UrlTables, builtin_words, filter_urls
-
 from pipeline.guard import Guard
 from pipeline.models import banned_words, language_model_file, open_block_table
 from pipeline.page_worker import PageSettings
@@ -17,6 +15,7 @@ from stages.captures import gate
 from stages.cascade import Step
 from stages.decide import TextRules
 from stages.stop_words import load_stop_words
+from stages.urls import BlockList, UrlTables, builtin_words, filter_urls
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from stages.pages import EARLY_STAGES, Page, PageResult
 
 from pipeline.capture import Capture
 from pipeline.file_report import FileReport
@@ -32,6 +31,7 @@ from pipeline.warc import read_captures
 from stages import keys, schema
 from stages.cascade import first_verdict
 from stages.decide import decide
+from stages.pages import EARLY_STAGES, Page, PageResult
 from stages.verdicts import Verdict
 
 PHASE = "extract"

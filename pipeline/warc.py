@@ -14,7 +14,9 @@ Two layouts break the rule of a member per record:
   record and the rest to the last, so that (file, offset) stays a key and ranges stay apart; `shared_members` counts
   them. Only the first record can be read from its offset.
 
-Limit: where a damaged record's own payload holds an intact WARC, its records cannot be told from real ones.
+Limits: where a damaged record's own payload holds an intact WARC, its records cannot be told from real ones. In a
+single stream, whose length is not known beforehand, a wild Content-Length costs what it claims, less the look-back.
+A stream in members cut by size is read only where the first member reaches into the second record.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Protocol
 
 from pipeline.byte_source import ByteSource
 from pipeline.capture import CAPTURE_TYPES, Capture, Place, make_capture
@@ -53,16 +55,23 @@ _WARCINFO_BYTES = 1 << 16  # of a warcinfo's block that are searched for isPartO
 _Search = Callable[[bytes], int | None]
 
 
+class Readable(Protocol):
+    """What a file must be able to do."""
+
+    def read(self, n: int, /) -> bytes:
+        """At most `n` bytes; none at the end."""
+
+
 class InputChangedError(WorkError):
     """The stream gave another number of bytes than the file has: a lost connection or a changed file; try again."""
 
 
 def read_captures(
-    stream: BinaryIO, *, warc_path: str, report: FileReport, size: int | None = None, limits: ReadLimits | None = None
+    stream: Readable, *, warc_path: str, report: FileReport, size: int | None = None, limits: ReadLimits | None = None
 ) -> Iterator[Capture]:
     """Yield the response, resource and conversion records of a WARC file in order, and fill `report`.
 
-    `stream` needs `read(n)` alone, and is read to its end. Damage never raises: it goes to the report.
+    `stream` is read once, to its end. Damage never raises: it goes to the report.
     Raises InputChangedError at the end where `size` is given and is not the number of bytes read.
     """
     yield from _WarcFile(stream, warc_path, size, limits or ReadLimits(), report).captures()
@@ -77,10 +86,10 @@ class _WarcFile:
     """One pass over one file. `raw` is the file; a stream of records inside gzip is a source of its own."""
 
     def __init__(
-        self, stream: BinaryIO, warc_path: str, size: int | None, limits: ReadLimits, report: FileReport
+        self, stream: Readable, warc_path: str, size: int | None, limits: ReadLimits, report: FileReport
     ) -> None:
         self._raw = ByteSource(stream.read, look_back_bytes=limits.max_look_back_bytes)
-        self._search, self._margin = _search_for(self._raw.peek(len(BEGINNING)))
+        self._search, self._margin = _search_at(self._raw)
         self._warc_path = warc_path
         self._size = size
         self._limits = limits
@@ -202,7 +211,7 @@ class _WarcFile:
         if source is not self._raw:
             source.find(record_in, RECORD_PROBE_BYTES)
         elif source.find(self._search, self._margin):
-            self._search, self._margin = _search_for(source.peek(len(BEGINNING)))
+            self._search, self._margin = _search_at(source)
         self._report.add_damage(source.position, reason, url or None)
 
 
@@ -219,15 +228,15 @@ def _record_follows(inner: ByteSource, held: Record | None) -> bool:
     return True
 
 
-def _search_for(beginning: bytes) -> tuple[_Search, int]:
-    """What to look for after damage in a file that begins so, and the bytes that it takes to know it.
+def _search_at(source: ByteSource) -> tuple[_Search, int]:
+    """What to look for after damage in a file that goes on so, and the bytes that it takes to know it.
 
     Gzip members inside a bare record, and bare records that a gzip member could only store, are payload; a file that
     begins with neither (its head is lost) goes on with whatever comes first.
     """
-    if beginning.startswith(GZIP_MAGIC):
+    if source.peek(len(GZIP_MAGIC)) == GZIP_MAGIC:
         return _member_in, MEMBER_PROBE_BYTES
-    if beginning == BEGINNING:
+    if at_record(source):
         return record_in, RECORD_PROBE_BYTES
     return _either_in, max(MEMBER_PROBE_BYTES, RECORD_PROBE_BYTES)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from stages.verdicts import Verdict, with_verdicts
@@ -68,7 +69,7 @@ def identify(text: str, model: LanguageModel) -> tuple[str, float]:
 def _judge(language: str | None, score: float | None, rules: LanguageRules) -> Verdict | None:
     if language not in rules.languages:
         return Verdict("unwanted_language", score, detail=language)
-    if score is None or score < rules.min_score:
+    if score is None or np.float32(score) < np.float32(rules.min_score):  # the column is float32
         return Verdict("low_score", score, rules.min_score, language)
     return None
 

@@ -25,7 +25,9 @@ _SCRIPTS = ("script", "style")
 # Tags in these are text; without its end tag, one takes the rest of the page.
 _VERBATIM = ("iframe", "noembed", "noframes", "plaintext", "textarea", "title", "xmp")
 
-_LT, _GT, _SLASH, _BANG, _DASH, _EQ, _DQ, _SQ, _SPACE, _OPEN = (np.uint8(ord(char)) for char in "<>/!-=\"' [")
+_LT, _GT, _SLASH, _BANG, _DASH, _EQ, _DQ, _SQ, _SPACE, _OPEN, _QUESTION = (
+    np.uint8(ord(char)) for char in "<>/!-=\"' [?"
+)
 _N_COUNTS = 5  # tags, deepest nesting, cells, rows, list items
 
 
@@ -144,17 +146,48 @@ def _raw_end(page: Bytes, start: int, code: np.uint64) -> int:
 
 @compiled
 def _declaration_end(page: Bytes, start: int, unclosed: NDArray[np.bool_]) -> int:
-    """The position after a comment, doctype or the opening of a CDATA section at `start` (its `<!`)."""
+    """The position after a comment, doctype or processing instruction whose `<` is at `start`."""
     if start + 3 < page.size and page[start + 2] == _DASH and page[start + 3] == _DASH and not unclosed[2]:
         end = _comment_end(page, start + 4)
         unclosed[2] = end < 0
         if end >= 0:
             return end
-    if start + 2 < page.size and page[start + 2] == _OPEN:
-        return min(start + 9, page.size)  # <![CDATA[: its content may be read as text
     end = -1 if unclosed[5] else _byte_from(page, start, _GT)
     unclosed[5] = end < 0
     return end + 1 if end >= 0 else start + 2
+
+
+@compiled
+def _begins_markup(page: Bytes, at: int) -> bool:
+    """Say whether the `<` at `at` begins a tag, a comment or a declaration; elsewhere it is a less-than sign."""
+    if at + 1 >= page.size:
+        return False
+    following = page[at + 1]
+    if following == _SLASH:
+        return at + 2 < page.size
+    return _is_letter(following) or following in (_BANG, _QUESTION)
+
+
+@compiled
+def _contents_end(page: Bytes, at: int, code: np.uint64, verbatim: Codes, unclosed: NDArray[np.bool_]) -> int:
+    """The position after what the element `code`, its start tag ending at `at`, holds without markup; else `at`."""
+    if code in (_SCRIPT, _STYLE):
+        kind = 3 if code == _SCRIPT else 4
+        end = -1 if unclosed[kind] else _raw_end(page, at, code)
+        unclosed[kind] = end < 0
+        return end if end >= 0 else at
+    if _holds(verbatim, code):
+        end = _raw_end(page, at, code)
+        return end if end >= 0 else page.size
+    return at
+
+
+@compiled
+def _count(code: np.uint64, counts: NDArray[np.int64]) -> None:
+    counts[0] += 1
+    counts[2] += code in (_TD, _TH)
+    counts[3] += code == _TR
+    counts[4] += code == _LI
 
 
 @compiled
@@ -163,21 +196,19 @@ def _scan(page: Bytes, flat: Codes, verbatim: Codes, text: Bytes, counts: NDArra
     unclosed = np.zeros(6, np.bool_)  # no more: double quotes, single quotes, ends of comment, script, style, tag
     at, size, depth, foreign = 0, 0, 0, 0
     while at < page.size:
-        if page[at] != _LT or at + 1 >= page.size:
+        if page[at] != _LT or not _begins_markup(page, at):
             text[size] = page[at]
-            size, at = size + 1, at + 1
-            continue
-        following = page[at + 1]
-        closing = following == _SLASH
-        named = at + 1 + closing < page.size and _is_letter(page[at + 1 + closing])
-        if not named and not closing and following != _BANG and following != 63:
-            text[size] = _LT  # a less-than sign
             size, at = size + 1, at + 1
             continue
         text[size] = _SPACE
         size += 1
-        if not named:
-            at = _declaration_end(page, at, unclosed)
+        closing = page[at + 1] == _SLASH
+        if not _is_letter(page[at + 1 + closing]):
+            end = _declaration_end(page, at, unclosed)
+            if at + 2 < end and page[at + 2] == _OPEN:  # <![CDATA[: a comment in HTML, text in what it embeds
+                text[size : size + end - at - 3] = page[at + 3 : end]
+                size += end - at - 3
+            at = end
             continue
         code, name_end = _name_at(page, at + 1 + closing)
         at = _tag_end(page, name_end, unclosed)
@@ -186,26 +217,16 @@ def _scan(page: Bytes, flat: Codes, verbatim: Codes, text: Bytes, counts: NDArra
             depth -= nests and depth > 0
             foreign -= (code in (_SVG, _MATH)) and foreign > 0
             continue
-        counts[0] += 1
-        counts[2] += code in (_TD, _TH)
-        counts[3] += code == _TR
-        counts[4] += code == _LI
-        if code in (_SCRIPT, _STYLE):
-            kind = 3 if code == _SCRIPT else 4
-            end = -1 if unclosed[kind] else _raw_end(page, at, code)
-            unclosed[kind] = end < 0
-            at = end if end >= 0 else at
-            continue
-        if _holds(verbatim, code):
-            end = _raw_end(page, at, code)
-            end = end if end >= 0 else page.size
-            text[size : size + end - at] = page[at:end]
-            size, at = size + end - at, end
-            continue
+        _count(code, counts)
         if nests and not (foreign > 0 and page[at - 2] == _SLASH):  # only foreign elements can close themselves
             depth += 1
             counts[1] = max(counts[1], depth)
             foreign += code in (_SVG, _MATH)
+        end = _contents_end(page, at, code, verbatim, unclosed)
+        if end > at and _holds(verbatim, code):
+            text[size : size + end - at] = page[at:end]
+            size += end - at
+        at = end
     return size
 
 

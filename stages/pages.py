@@ -6,12 +6,13 @@ later rules would have dropped:
 
 - `too_few_words`: the quality rules want 50 words (Gopher). An extractor returns words of the page and, trafilatura
   alone, table bars and list marks; `Visible.words_at_most` counts all of them, so a page below 50 there stays below
-  50, and tidy-up only takes words out. Pages whose extraction may hold text from elsewhere (JSON-LD) have no such
-  bound and pass.
+  50, and tidy-up only takes words out.
 - `no_wanted_language`: the main content must score 0.65 in a wanted language, as a whole. A page is dropped where no
   window of its visible text gives all wanted languages together even a twentieth; windows lie end to end up to 32,000
   characters and are spread evenly beyond. That is evidence, not proof: a main text of a few lines in a page of hundreds
   of lines in another script could be missed.
+
+Where the extractor reads embedded JSON, a page that has such text passes both.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class PageRules:
 
     languages: tuple[str, ...] = ELEVEN
     extractor: ExtractorName = "trafilatura"
+    favor_precision: bool = True
+    """trafilatura's: less text, and none from embedded JSON."""
     limits: PageLimits = field(default_factory=PageLimits)
     pre_gates: bool = True
     min_words: int = 50
@@ -89,7 +92,7 @@ class PageReader:
     def __init__(self, rules: PageRules, model: LanguageModel, main_content: Extractor | None = None) -> None:
         self._rules = rules
         self._model = model
-        self._main_content = main_content or extractor(rules.extractor)
+        self._main_content = main_content or extractor(rules.extractor, favor_precision=rules.favor_precision)
 
     def __call__(self, page: Page) -> PageResult:
         """Return what became of `page`; raises nothing that is an Exception."""
@@ -126,12 +129,12 @@ class PageReader:
         """The step that stops a page before extraction, and why."""
         if beyond := beyond_limits(visible, self._rules.limits):
             return "limits", Verdict(*beyond)
-        if not self._rules.pre_gates:
+        if not self._rules.pre_gates or (visible.has_hidden_text and self._main_content.reads_json):
             return None
         bound = visible.words_at_most
         if bound is not None and bound < self._rules.min_words:
             return "visible", Verdict("too_few_words", bound, self._rules.min_words)
-        verdict = None if visible.has_hidden_text else self._no_wanted_language(visible.text)
+        verdict = self._no_wanted_language(visible.text)
         return ("early_language", verdict) if verdict else None
 
     def _no_wanted_language(self, text: str) -> Verdict | None:

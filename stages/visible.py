@@ -1,6 +1,6 @@
 """What a page could say at most: its whole text and its limits, known before any tree is built.
 
-Extraction costs some 25 ms a page, this 0.5 ms. `words_at_most` bounds the words of any extraction from above, so a
+Extraction costs some 25 ms a page, this 1 ms. `words_at_most` bounds the words of any extraction from above, so a
 page below the quality rules' minimum can be dropped here without losing one that they would have kept.
 """
 
@@ -39,9 +39,9 @@ class Visible:
     """A page's text on one line, and its measures.
 
     `text` holds all that stands outside tags, comments, scripts and styles, whether a browser would show it or not.
-    `has_hidden_text`: an extractor may find further text in the page's JSON, which is not in `text`.
-    `words_at_most` bounds the white-space separated words of whatever an extractor returns, table bars and list
-    marks included; None where no bound is known.
+    `has_hidden_text`: an extractor that reads JSON may find further text, which is not in `text`.
+    `words_at_most` bounds the white-space separated words of whatever an extractor makes of the elements, table bars
+    and list marks included; None where no bound is known.
     """
 
     text: str
@@ -76,9 +76,9 @@ def measure(html: str) -> Visible:
     """Return the visible text of `html` and its measures; linear in its length, whatever it holds."""
     markup = scan(html)
     words = _unescape(markup.text.decode("utf-8", "replace")).split()
-    hidden, marks = _has_hidden_text(html), _marks_at_most(html, markup)
-    bound = None if hidden or marks is None else len(words) + marks
-    return Visible(" ".join(words), markup.n_tags, markup.max_depth, hidden, bound)
+    marks = _marks_at_most(html, markup)
+    bound = None if marks is None else len(words) + marks
+    return Visible(" ".join(words), markup.n_tags, markup.max_depth, _has_hidden_text(html), bound)
 
 
 def beyond_limits(visible: Visible, limits: PageLimits) -> tuple[str, int, int] | None:

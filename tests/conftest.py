@@ -1,7 +1,10 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -28,3 +31,25 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"skipped although {SHARED_DATA} is there: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own sample crawl: three WARC files."""
+    folder = tmp_path_factory.mktemp("sample")
+    script = REPOSITORY / "examples" / "make_sample.py"
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default recipe, with a block list of one line in place of millions."""
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "blocked.txt").write_text("bluepictures.com\n")
+    (folder / "recipe.yaml").write_text("extends: refinedweb\nname: test\nurl: {block_lists: [blocked.txt]}\n")
+    return folder / "recipe.yaml"
+
+
+settings.register_profile("tests", deadline=None)  # a test never passes or fails by time
+settings.load_profile("tests")

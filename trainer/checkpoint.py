@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,12 @@ def restore(path: Path, trained: Trained, state: State, process: Process) -> Non
 
 def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Fill `tensors` from a checkpoint by name, alone or as a collective. Raises CheckpointError."""
+    alone = not dist.is_initialized()
     try:
-        load_tensors(tensors, checkpoint_id=path, no_dist=not dist.is_initialized())
+        with warnings.catch_warnings():
+            # Said whenever one process reads by itself, which is what is meant here.
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            load_tensors(tensors, checkpoint_id=path, no_dist=alone)
     except (CheckpointException, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({_cause(error)}); use an earlier checkpoint") from error
 

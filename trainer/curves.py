@@ -9,6 +9,9 @@ from typing import Any
 
 from trainer import metrics
 
+Record = dict[str, Any]
+"""A line of `metrics.jsonl`."""
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -35,7 +38,7 @@ th:first-child, td:first-child {{ text-align: left; }}
 
 
 def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
-    """Draw the metrics of a run into one HTML file."""
+    """Draw the metrics of a run into one HTML file; nothing where no step was taken. Needs matplotlib."""
     records = metrics.read(metrics_path)
     steps = [record for record in records if record["kind"] == "step"]
     held_out = [record for record in records if record["kind"] == "held_out"]
@@ -48,7 +51,7 @@ def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
     page_path.write_text(page, encoding="utf-8")
 
 
-def _rows(held_out: list[dict[str, Any]]) -> list[str]:
+def _rows(held_out: list[Record]) -> list[str]:
     losses: dict[str, dict[str, float]] = {}
     for record in held_out:
         losses.setdefault(record["stage"], {})[record["at"]] = record["loss"]
@@ -59,43 +62,46 @@ def _rows(held_out: list[dict[str, Any]]) -> list[str]:
     return [f"<tr><td>{html.escape(stage)}</td>{cell}</tr>" for stage, cell in cells.items()]
 
 
-def _figure(steps: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> str:
-    """Loss above, learning rate and batch below, as SVG."""
+def _figure(steps: list[Record], held_out: list[Record]) -> str:
+    """Loss above, learning rate below, as SVG."""
     # Here and not above: a machine that only trains need not draw, and importing this takes a second.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
-    tokens = [record["tokens"] for record in steps]
+    file = io.StringIO()
     with rc_context({"svg.hashsalt": "falconmix", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-        above.plot(tokens, [record["loss"] for record in steps], color="#7a9cc6", lw=1, label="training")
-        for number, (start, end) in enumerate(_stage_pairs(held_out)):
-            x, y = [r["tokens"] for r in (start, end)], [r["loss"] for r in (start, end)]
-            above.plot(x, y, "o-", color="#b5482a", ms=5, lw=1, label=None if number else "held out")
-        for record in _boundaries(steps):
-            for axes in (above, below):
-                axes.axvline(record["tokens"], color="#bbb", lw=0.8, zorder=0)
-            above.annotate(record["stage"], (record["tokens"], 1), (3, -12), xycoords=("data", "axes fraction"),
-                           textcoords="offset points", color="#555")  # fmt: skip
-        above.set_ylabel("loss, nats per token")
-        above.legend(loc="upper right", frameon=False)
-        below.plot(tokens, [record["lr"] for record in steps], color="#555", lw=1)
+        _draw_losses(above, steps, held_out)
+        below.plot([record["tokens"] for record in steps], [record["lr"] for record in steps], color="#555", lw=1)
         below.set(ylabel="learning rate", xlabel="tokens", ylim=(0, None))
-        file = io.StringIO()
+        below.xaxis.set_major_formatter(EngFormatter())
+        for name, tokens in _stage_starts(steps):
+            above.axvline(tokens, color="#bbb", lw=0.8, zorder=0)
+            below.axvline(tokens, color="#bbb", lw=0.8, zorder=0)
+            above.annotate(name, (tokens, 1), (3, -12), ("data", "axes fraction"), "offset points", color="#555")
         figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2]
+    drawn = file.getvalue()
+    return drawn[drawn.index("<svg") :]  # less the XML declaration, which HTML does not know
 
 
-def _stage_pairs(held_out: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    starts = {record["stage"]: record for record in held_out if record["at"] == "start"}
-    ends = {record["stage"]: record for record in held_out if record["at"] == "end"}
-    return [(start, ends[stage]) for stage, start in starts.items() if stage in ends]
+def _draw_losses(axes: Any, steps: list[Record], held_out: list[Record]) -> None:
+    """Training loss as a line; held-out loss as points, joined where they belong to one stage."""
+    axes.plot([record["tokens"] for record in steps], [record["loss"] for record in steps], color="#7a9cc6", lw=1)
+    axes.plot([], [], color="#7a9cc6", label="training")
+    axes.plot([], [], "o:", color="#b5482a", ms=5, label="held out, at start and end of a stage")
+    for stage in dict.fromkeys(record["stage"] for record in held_out):
+        points = [(record["tokens"], record["loss"]) for record in held_out if record["stage"] == stage]
+        axes.plot(*zip(*points, strict=True), "o:", color="#b5482a", ms=5, lw=1)
+    axes.set_ylabel("loss, nats per token")
+    axes.legend(loc="lower left", frameon=False)
 
 
-def _boundaries(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first step of each stage."""
-    first: dict[str, dict[str, Any]] = {}
-    for record in steps:
-        first.setdefault(record["stage"], record)
-    return list(first.values())
+def _stage_starts(steps: list[Record]) -> list[tuple[str, int]]:
+    """Name of each stage, and the tokens seen before it."""
+    before = [0, *(record["tokens"] for record in steps)]
+    starts: dict[str, int] = {}
+    for record, tokens in zip(steps, before, strict=False):
+        starts.setdefault(record["stage"], tokens)
+    return list(starts.items())

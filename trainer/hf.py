@@ -136,7 +136,9 @@ def _write_tokenizer(folder: Path, tokenizer: Path, state: checkpoint.State) -> 
 def _verify(folder: Path, model: Falcon2, state: checkpoint.State) -> None:
     """Raise CheckpointError unless transformers' model of `folder` gives the same logits."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     # Every token id would be too many of them: an even spread over the vocabulary, and over the positions.
     tokens = torch.linspace(0, state.config.model.vocab - 1, min(state.context, 512)).long()[None]

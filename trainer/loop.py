@@ -97,28 +97,20 @@ def _steps_of_stage(setting: Setting, progress: Progress, end: int, wish: StopWi
 def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> bool:
     """Take one step and record it; True where some process was asked to stop."""
     started = time.perf_counter()
-    config, stage = setting.config, setting.config.stages[step.stage]
-    optimizer = progress.trained.optimizer
-    sums = _backward(setting, progress.trained, step, stops=wish.holds_after(step.number))
+    config, trained = setting.config, progress.trained
+    sums = _backward(setting, trained, step, stops=wish.holds_after(step.number))
     cross_entropy, squared_log_z, stops = sums.tolist()
-    norm = full(torch.nn.utils.clip_grad_norm_(progress.trained.model.parameters(), config.optim.clip_norm)).item()
+    norm = full(torch.nn.utils.clip_grad_norm_(trained.model.parameters(), config.optim.clip_norm)).item()
     loss = cross_entropy / step.tokens
     _require_finite(step, progress, loss=loss, grad_norm=norm)
-
-    span = setting.stream.spans[step.stage]
-    stage_tokens, seen = (span.last - span.first) * span.context, (step.end - span.first) * span.context
-    rate = learning_rate(stage.rate, stage_tokens, seen)
-    tune(optimizer, rate=rate, eps=stage.adam_eps)
-    optimizer.step()
-    optimizer.zero_grad()
-
+    rate = _update(setting, trained, step)
     progress.step, progress.position = step.number, step.end
     record = {
         "kind": "step",
         "step": step.number,
         "position": step.end,
         "tokens": tokens_before(setting.stream.spans, step.end),
-        "stage": stage.name,
+        "stage": config.stages[step.stage].name,
         "sequences": step.count,
         "loss": loss,
         "z_loss": config.optim.z_loss * squared_log_z / step.tokens,
@@ -129,6 +121,17 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
     setting.metrics.write(record)
     setting.terminal.step(record)
     return bool(stops)
+
+
+def _update(setting: Setting, trained: Trained, step: Step) -> float:
+    """Let the optimiser use and clear the gradients of `step`; returns its learning rate."""
+    stage, span = setting.config.stages[step.stage], setting.stream.spans[step.stage]
+    stage_tokens, seen = (span.last - span.first) * span.context, (step.end - span.first) * span.context
+    rate = learning_rate(stage.rate, stage_tokens, seen)
+    tune(trained.optimizer, rate=rate, eps=stage.adam_eps)
+    trained.optimizer.step()
+    trained.optimizer.zero_grad()
+    return rate
 
 
 def _backward(setting: Setting, trained: Trained, step: Step, *, stops: bool) -> Tensor:

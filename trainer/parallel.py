@@ -53,7 +53,13 @@ def launched(environment: Mapping[str, str]) -> Process:
 
 @contextmanager
 def joined(process: Process) -> Iterator[DeviceMesh]:
-    """Join the other processes for the length of the block: NCCL on GPUs, gloo on CPUs; yields the mesh."""
+    """Join the other processes for the length of the block: NCCL on GPUs, gloo on CPUs; yields the mesh.
+
+    Where they are joined already, they stay so afterwards: torchrun's rendezvous serves one joining only.
+    """
+    if dist.is_initialized():
+        yield _mesh(process)
+        return
     backend = "nccl" if process.device_type == "cuda" else "gloo"
     # Alone, a store in memory: no port is opened. Under torchrun, its own rendezvous.
     store = HashStore() if process.world == 1 else None
@@ -61,9 +67,13 @@ def joined(process: Process) -> Iterator[DeviceMesh]:
         torch.cuda.set_device(process.device)
     dist.init_process_group(backend, store=store, rank=process.rank, world_size=process.world)
     try:
-        yield init_device_mesh(process.device_type, (process.world,), mesh_dim_names=("shard",))
+        yield _mesh(process)
     finally:
         dist.destroy_process_group()
+
+
+def _mesh(process: Process) -> DeviceMesh:
+    return init_device_mesh(process.device_type, (process.world,), mesh_dim_names=("shard",))
 
 
 def shard(model: Falcon2, mesh: DeviceMesh) -> None:

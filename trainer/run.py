@@ -110,7 +110,11 @@ def _open_folder(order: _Order, *, restart: bool) -> None:
 
 def _close_folder(order: _Order, *, finished: bool) -> None:
     page = order.output / "curves.html"
-    curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
+    try:
+        curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
+    except ImportError as error:
+        # A bare GPU machine: what it trained is none the worse for it.
+        print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
     if finished:
         record.write(order.output, order.config, order.identity, finished=True)
         print(f"{order.output}: finished; curves in {page}", flush=True)
@@ -122,6 +126,8 @@ def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) ->
     path = checkpoint.latest(order.output / "checkpoints")
     state = checkpoint.read_state(path) if path else None
     stage = order.config.stages[state.stage if state else 0]
+    # Nothing draws random numbers while training; should something come to, the recipe has seeded it.
+    torch.manual_seed(order.config.seed)
     trained = blank(order.config, stage, mesh, process)
     if path and state:
         progress = _resumed(order, path, state, trained, process)

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report import figures
-from pipeline.report.stats import Stats, Step
+from pipeline.report.stats import InputFile, Stats, Step
 from pipeline.report.tables import title
 
 _BAR_WIDTH = 20
 _REASONS = 2
 _LOG_WIDTH = 120
+_FILES_TOLD = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,8 @@ class Funnel:
         glyphs = ASCII if options.ascii_only else UNICODE
         yield _table(self.stats, glyphs)
         yield _headline(self.stats)
-        yield _check(self.stats.bytes_add_up, "bytes = records + padding + damaged ranges", glyphs)
-        yield _check(self.stats.captures_add_up, "pages = published + rejected", glyphs)
+        yield from (_sums(source, glyphs) for source in _told(self.stats))
+        yield _sums(self.stats.totals, glyphs)
 
 
 def print_to(stream: TextIO | None, funnel: Funnel) -> None:
@@ -109,7 +110,17 @@ def _headline(stats: Stats) -> Text:
     return Text(f"{pages}{kept}, {figures.noun(len(stats.inputs), 'file')}", style="bold")
 
 
-def _check(holds: bool, sum_of: str, glyphs: Glyphs) -> Text:
-    if holds:
-        return Text(f"{glyphs.holds} {sum_of}, in every file", style="green")
-    return Text(f"{glyphs.fault} not in every file: {sum_of}", style="bold red")
+def _told(stats: Stats) -> list[InputFile]:
+    """The files whose sums are printed: all of a few, else those that do not add up."""
+    return [source for source in stats.inputs if len(stats.inputs) <= _FILES_TOLD or not source.adds_up]
+
+
+def _sums(source: InputFile, glyphs: Glyphs) -> Text:
+    """The two sums of invariant 1: where the bytes went, and where the pages went."""
+    mark, style = (glyphs.holds, "green") if source.adds_up else (glyphs.fault, "bold red")
+    bytes_went = (
+        f"{source.size_bytes:,} bytes = {source.record_bytes:,} records + {source.padding_bytes:,} padding "
+        f"+ {source.damaged_bytes:,} damaged"
+    )
+    pages_went = f"{source.captures:,} pages = {source.published:,} published + {source.rejected:,} rejected"
+    return Text(f"{mark} {source.warc_path}\n    {bytes_went}\n    {pages_went}", style=style)

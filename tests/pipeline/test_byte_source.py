@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.byte_source import WINDOW_BYTES, ByteSource
@@ -10,6 +10,7 @@ from pipeline.byte_source import WINDOW_BYTES, ByteSource
 STEPS = st.lists(st.tuples(st.sampled_from(["read", "peek", "skip", "mark", "rewind"]), st.integers(0, 300)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 50), STEPS)
 def test_any_steps_give_the_bytes_at_the_position(data: bytes, most: int, steps: list[tuple[str, int]]) -> None:
     stream = BytesIO(data)
@@ -40,11 +41,11 @@ def test_rewind_goes_no_further_back_than_it_may() -> None:
     source.mark()
     source.skip(900_000)
     source.rewind(0)
-    # What was read in one piece is still there; what came before the look-back is not.
-    assert 900_000 - WINDOW_BYTES - 200 < source.position <= 900_000 - 100
-    assert source.peek(1) == bytes([source.position % 250])
+    assert source.position == 899_900
+    assert source.read(1) == bytes([899_900 % 250])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * WINDOW_BYTES), st.integers(1, 9))
 def test_find_sees_what_lies_across_windows(before: int, most: int) -> None:
     data = bytes(before) + b"needle" + bytes(50)

@@ -5,7 +5,7 @@ import random
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.byte_source import ByteSource
@@ -20,7 +20,8 @@ def read_all(reader: MemberReader) -> bytes:
 
 def inflate_in_pieces(data: bytes, piece_bytes: int, limit_bytes: int) -> tuple[bytes, str | None]:
     inflater = Inflater(GZIP_WBITS)
-    output, at = [], 0
+    output: list[bytes] = []
+    at = 0
     while not inflater.ended and not inflater.error and (at < len(data) or output[-1]):
         piece, used = inflater.inflate(data[at : at + piece_bytes], limit_bytes)
         output.append(piece)
@@ -28,11 +29,12 @@ def inflate_in_pieces(data: bytes, piece_bytes: int, limit_bytes: int) -> tuple[
     return b"".join(output), inflater.error
 
 
-@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.integers(1, 60_000), st.integers(1, 60_000))
+@settings(deadline=None)
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.integers(1, 9_000), st.integers(50, 60_000))
 def test_output_before_damage_does_not_depend_on_the_pieces(
     place: float, flip: int, piece_bytes: int, limit_bytes: int
 ) -> None:
-    data = bytearray(gzip.compress(TEXT, mtime=0))
+    data = bytearray(gzip.compress(TEXT[:30_000], mtime=0))
     data[int(place * len(data))] ^= flip
     assert inflate_in_pieces(bytes(data), piece_bytes, limit_bytes) == inflate_in_pieces(bytes(data), 1 << 20, 1 << 20)
 

@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.http import ENDLESS_HEADER, NO_HEADER, media_type, parse_response
@@ -72,9 +72,9 @@ def test_a_header_without_end_has_fields_and_no_body() -> None:
 
 
 def test_a_header_of_many_megabytes_is_cut() -> None:
-    response = parse_response(b"HTTP/1.1 200 OK\r\n" + b"a: b\n" * MIB)
+    response = parse_response(b"HTTP/1.1 200 OK\r\n" + b"a:bc\n" * (2 * MIB // 5))
     assert response.error == ENDLESS_HEADER
-    assert len(response.fields) == (1 << 20) // 5 + 1
+    assert len(response.fields) == MIB // 5
 
 
 def test_transfer_coding_comes_off_before_content_coding() -> None:
@@ -108,6 +108,7 @@ def test_media_type(value: str, parsed: tuple[str, str]) -> None:
     assert media_type(value) == parsed
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n"]),

@@ -1,3 +1,5 @@
+import itertools
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def test_each_id_lies_in_exactly_one_shard_and_shards_ascend(ids, count):
     parts = [table.filter(shard.holds_id())["id"].to_pylist() for shard in shards]
     assert sorted(id_ for part in parts for id_ in part) == sorted(ids)
     filled = [part for part in parts if part]
-    assert all(max(a) < min(b) for a, b in zip(filled, filled[1:], strict=False))
+    assert all(max(a) < min(b) for a, b in itertools.pairwise(filled))
 
 
 def test_names_follow_the_layout():

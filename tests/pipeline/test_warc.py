@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
@@ -35,6 +35,7 @@ def _written(made: list[Page]) -> list[tuple[str, bytes]]:
     return [(page.url, page.body) for page in made]
 
 
+@settings(deadline=None)
 @given(pages(), st.sampled_from([0, 6]), st.binary(max_size=0) | st.sampled_from([b"\0" * 700, b"\r\n", member(b"")]))
 def test_members_arrive_whole_and_can_be_read_from_their_offsets(made: list[Page], level: int, padding: bytes) -> None:
     data = b"".join(member(page.record, level) + padding for page in made)
@@ -48,6 +49,7 @@ def test_members_arrive_whole_and_can_be_read_from_their_offsets(made: list[Page
         assert data[capture.warc_offset :][: capture.warc_length] == member(page.record, level)
 
 
+@settings(deadline=None)
 @given(pages(min_size=1), st.sampled_from([b"", b"\r\n", b"\0\0\0"]))
 def test_plain_records_arrive_whole_and_can_be_read_from_their_offsets(made: list[Page], padding: bytes) -> None:
     data = b"".join(page.record + padding for page in made)
@@ -59,6 +61,7 @@ def test_plain_records_arrive_whole_and_can_be_read_from_their_offsets(made: lis
         assert data[capture.warc_offset :][: capture.warc_length] == page.record
 
 
+@settings(deadline=None)
 @given(pages(min_size=2), st.integers(1, 1 << 16))
 def test_one_stream_of_records_in_members_cut_anywhere(made: list[Page], member_bytes: int) -> None:
     stream = b"".join(page.record for page in made)
@@ -101,6 +104,7 @@ def test_members_and_plain_records_may_be_joined() -> None:
     assert report.damaged == []
 
 
+@settings(deadline=None)
 @given(pages(max_size=3), st.integers(1, 3000))
 def test_captures_do_not_depend_on_how_the_file_arrives(made: list[Page], most: int) -> None:
     data = b"".join(member(page.record) for page in made)
@@ -276,7 +280,7 @@ def test_a_foreign_file_is_one_damaged_range(data: bytes, reason: str) -> None:
 
 def test_a_stream_that_ends_before_the_file_does_is_an_error() -> None:
     data = member(warc_record("http://example.org/", http_block(b"x")))
-    captures = read_captures(Dribble(data, 100), warc_path="a.warc.gz", report=FileReport(), size=len(data) + 1)  # type: ignore[arg-type]
+    captures = read_captures(Dribble(data, 100), warc_path="a.warc.gz", report=FileReport(), size=len(data) + 1)
     assert next(captures).url == "http://example.org/"
     with pytest.raises(InputChangedError, match=r"a\.warc\.gz: \d+ bytes were read of a file of"):
         next(captures)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.capture import Capture
@@ -29,7 +29,7 @@ from tests.pipeline.warc_files import (
 
 
 @pytest.fixture(scope="module")
-def expected(shared_data: Path) -> dict[str, dict[str, Any]]:
+def expected(shared_data: Path) -> Any:
     return json.loads((shared_data / "corrupt" / "expected.json").read_text())
 
 
@@ -128,6 +128,7 @@ def test_malformed_http_headers_of_corrupt_files(expected: Any, corrupt: Any) ->
     }
 
 
+@settings(deadline=None)
 @given(pages(min_size=1), WOUNDS, st.sampled_from([0, 6]))
 def test_members_away_from_the_wound_arrive(made: list[Page], wound: Wound, level: int) -> None:
     members = [member(page.record, level) for page in made]
@@ -147,6 +148,7 @@ def test_members_away_from_the_wound_arrive(made: list[Page], wound: Wound, leve
 TINY = ReadLimits(max_header_bytes=400, max_block_bytes=300, max_payload_bytes=200, max_look_back_bytes=100)
 
 
+@settings(deadline=None)
 @given(pages(min_size=1), st.lists(WOUNDS, max_size=4), st.sampled_from([bytes, member]), st.booleans())
 def test_bytes_add_up_whatever_the_damage_and_the_limits(
     made: list[Page], wounds: list[Wound], wrap: Any, single: bool
@@ -161,6 +163,7 @@ def test_bytes_add_up_whatever_the_damage_and_the_limits(
     assert (captures, report) == read(data, limits=TINY, most=97)
 
 
+@settings(deadline=None)
 @given(pages(min_size=1), WOUNDS, st.booleans())
 def test_records_before_the_wound_arrive(made: list[Page], wound: Wound, single: bool) -> None:
     """Without a checksum per record a damaged length may hide the records after it, but not those before."""
@@ -175,6 +178,7 @@ def test_records_before_the_wound_arrive(made: list[Page], wound: Wound, single:
     assert [capture.url for capture in captures][: len(before)] == before
 
 
+@settings(deadline=None)
 @given(pages(min_size=2), st.data())
 def test_a_single_member_cut_anywhere_gives_what_comes_before(made: list[Page], data: st.DataObject) -> None:
     stream = b"".join(page.record for page in made)
@@ -254,7 +258,7 @@ def test_memory_is_bounded_by_the_limits(wrap: Any) -> None:
     data = wrap(bomb) + wrap(long) + wrap(long)
     report = FileReport()
     tracemalloc.start()
-    captures = read_captures(Dribble(data, 1 << 16), warc_path="a", report=report, limits=limits)  # type: ignore[arg-type]
+    captures = read_captures(Dribble(data, 1 << 16), warc_path="a", report=report, limits=limits)
     sizes = [len(capture.payload) for capture in captures]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

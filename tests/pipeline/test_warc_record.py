@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.byte_source import ByteSource
@@ -107,11 +107,13 @@ def test_dates(text: str, date: datetime | None) -> None:
     assert parse_date(text) == date
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC)))
 def test_dates_come_back(date: datetime) -> None:
     assert parse_date(date.isoformat()) == date
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_has_fields(text: str) -> None:
     assert all(name and name == name.strip() for name, _ in parse_fields(text))

@@ -44,14 +44,14 @@ def member(data: bytes, level: int = 6) -> bytes:
     return gzip.compress(data, level, mtime=0)
 
 
-class Dribble(io.RawIOBase):
+class Dribble:
     """A stream with nothing but `read`, that gives at most `most` bytes at a time."""
 
     def __init__(self, data: bytes, most: int) -> None:
         self._data = io.BytesIO(data)
         self._most = most
 
-    def read(self, n: int = -1, /) -> bytes:
+    def read(self, n: int, /) -> bytes:
         return self._data.read(min(n, self._most))
 
 
@@ -60,7 +60,7 @@ def read(
 ) -> tuple[list[Capture], FileReport]:
     report = FileReport()
     stream = Dribble(data, most)
-    captures = list(read_captures(stream, warc_path=warc_path, report=report, size=len(data), limits=limits))  # type: ignore[arg-type]
+    captures = list(read_captures(stream, warc_path=warc_path, report=report, size=len(data), limits=limits))
     return captures, report
 
 

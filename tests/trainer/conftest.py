@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def uninterrupted(recipe: Path, tokens: Path, tmp_path_factory: pytest.TempPathF
 def run(tokens: Path, tmp_path: Path) -> Callable[..., Path]:
     """Trains a recipe into a folder of the test's own."""
 
-    def trained(recipe: Path, name: str = "run", **options: int | bool) -> Path:
+    def trained(recipe: Path, name: str = "run", **options: Any) -> Path:
         assert train(recipe, tokens=tokens, output=tmp_path / name, **options) == 0
         return tmp_path / name
 

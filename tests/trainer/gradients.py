@@ -31,7 +31,8 @@ def gradients(recipe: Path, tokens: Path, process: Process) -> dict[str, Any]:
             total = torch.zeros((), dtype=torch.float64)
             for batch in step_batches(stream, step, config.micro_batch, process):
                 sums = loss_sums(model(batch.inputs), batch.targets)
-                objective(sums, step_tokens=step.tokens, z_loss=1e-4, world=process.world).backward()
+                loss = objective(sums, step_tokens=step.tokens, z_loss=1e-4, world=process.world)
+                torch.autograd.backward(loss)
                 total += sums.cross_entropy.detach()
             found[name] = {key: full(p.grad).clone() for key, p in model.named_parameters() if p.grad is not None}
             found[f"{name} loss"] = summed(total).item()

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from trainer import checkpoint, metrics
 
@@ -14,6 +15,7 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
     found = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
         for name, entry in FileSystemReader(path).read_metadata().state_dict_metadata.items()
+        if isinstance(entry, TensorStorageMetadata)
     }
     checkpoint.read_tensors(path, found)
     return found

@@ -67,12 +67,14 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, change: tuple[str, st
 
 def test_stages_must_be_the_mixtures(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, ("  - name: three\n", "  - name: third\n"))
-    with pytest.raises(RecipeError, match="'third'.*are not those of mixture tiny"):
+    with pytest.raises(RecipeError, match=r"'third'.*are not those of mixture tiny"):
         mixture_of(load_recipe(path), path)
 
 
 def test_an_unknown_name_lists_the_shipped_recipes() -> None:
-    with pytest.raises(RecipeError, match=r"falcon3: neither a file nor a shipped recipe; shipped are demo, falcon2-11b"):
+    with pytest.raises(
+        RecipeError, match=r"falcon3: neither a file nor a shipped recipe; shipped are demo, falcon2-11b"
+    ):
         load_recipe("falcon3")
 
 

@@ -46,7 +46,7 @@ def test_logits_equal_those_of_transformers(tied: bool, heads: int, kv_heads: in
     missing = theirs.load_state_dict(hf_names(ours), strict=False)
     assert missing.unexpected_keys == []
     assert missing.missing_keys == (["lm_head.weight"] if tied else [])
-    theirs.eval()
+    theirs.train(False)
 
     tokens = torch.randint(0, config.vocab, (3, 48), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -31,8 +31,9 @@ def test_a_constant_rate_is_a_peak_that_is_its_floor() -> None:
 
 def test_norms_and_biases_do_not_decay() -> None:
     """With zero gradients AdamW does nothing but decay."""
-    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
-    nn.init.ones_(model[0].bias)
+    linear = nn.Linear(3, 3)
+    nn.init.ones_(linear.bias)
+    model = nn.Sequential(linear, nn.LayerNorm(3))
     optimizer = adamw(model, OptimConfig(beta1=0.9, beta2=0.95, weight_decay=0.1, clip_norm=1.0, z_loss=0.0))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():

@@ -26,7 +26,7 @@ def two(recipe: Path, tokens: Path, repository: Path, tmp_path_factory: pytest.T
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, recipe, tokens, output], env=environment, capture_output=True, text=True, check=False, timeout=400
+        [*launch, recipe, tokens, output], env=environment, capture_output=True, text=True, check=False, timeout=200
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return output

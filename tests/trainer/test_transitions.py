@@ -32,7 +32,7 @@ def loss(trained: Trained) -> torch.Tensor:
 
 
 def step(trained: Trained) -> None:
-    loss(trained).backward()
+    torch.autograd.backward(loss(trained))
     tune(trained.optimizer, rate=1e-2, eps=1e-8)
     trained.optimizer.step()
     trained.optimizer.zero_grad()
@@ -54,7 +54,7 @@ def untied_stage(config: TrainConfig) -> StageConfig:
 
 def test_untying_leaves_the_loss_as_it_was(trained: Trained, config: TrainConfig, mesh: DeviceMesh) -> None:
     before = loss(trained)
-    before.backward()  # gathers and frees the parameters as a step does
+    torch.autograd.backward(before)  # gathers and frees the parameters as a step does
     trained.optimizer.zero_grad()
     untied = entered(trained, untied_stage(config), config, mesh, Process())
     assert not untied.model.tied

@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 
 from tests.trainer.gradients import gradients
-from trainer.parallel import launched
+from trainer.parallel import joined, launched
 from trainer.run import train
 
 
 def main(recipe: Path, tokens: Path, output: Path) -> None:
     process = launched(os.environ)
-    torch.save(gradients(recipe, tokens, process), output / f"rank-{process.rank}.pt")
-    train(recipe, tokens=tokens, output=output / "whole", process=process)
-    for stop in (7, 9):
-        train(recipe, tokens=tokens, output=output / "stopped", process=process, stop_after=stop)
-    train(recipe, tokens=tokens, output=output / "stopped", process=process)
-    train(recipe, tokens=tokens, output=output / "handed-over", process=process, stop_after=9)
+    with joined(process):
+        torch.save(gradients(recipe, tokens, process), output / f"rank-{process.rank}.pt")
+        train(recipe, tokens=tokens, output=output / "whole", process=process)
+        for stop in (7, 9, None):
+            train(recipe, tokens=tokens, output=output / "stopped", process=process, stop_after=stop)
+        train(recipe, tokens=tokens, output=output / "handed-over", process=process, stop_after=9)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,30 @@ def test_the_funnel_in_a_log_is_plain_text_with_one_line_a_step(figures, printed
         "same record       1,476  97.4 %  ███████████████████         0",
         "minhash           1,200  79.2 %  ████████████████▒▒▒      −276  near duplicate 276",
         "1,516 pages in, 1,200 documents out (79.2 %), 2 files",
-        "✓ bytes = records + padding + damaged ranges, in every file",
-        "✓ pages = published + rejected, in every file",
+        "✓ crawl/a.warc.gz",
+        "    9,000 bytes = 8,900 records + 0 padding + 100 damaged",
+        "    1,000 pages = 800 published + 200 rejected",
+        "✓ crawl/b.warc.gz",
+        "    5,000 bytes = 4,990 records + 10 padding + 0 damaged",
+        "    516 pages = 400 published + 116 rejected",
+        "✓ all files",
+        "    14,000 bytes = 13,890 records + 10 padding + 100 damaged",
+        "    1,516 pages = 1,200 published + 316 rejected",
     ]
 
 
 def test_a_sum_that_is_off_is_told_in_the_funnel(figures, printed):
     figures["totals"]["rejected"] = 315
-    assert "✗ not in every file: pages = published + rejected" in printed(figures)
+    assert "✗ all files\n" in printed(figures)
+    assert "1,516 pages = 1,200 published + 315 rejected" in printed(figures)
+
+
+def test_of_many_files_only_those_that_are_off_are_told(figures, printed):
+    figures["inputs"] = [figures["inputs"][0] | {"warc_path": f"{n}.warc.gz"} for n in range(20)]
+    figures["inputs"][7]["padding"] = 1
+    text = printed(figures)
+    assert "✗ 7.warc.gz" in text
+    assert "8.warc.gz" not in text
 
 
 def test_the_funnel_is_written_in_ascii_where_the_terminal_has_nothing_else(figures):
@@ -30,7 +46,7 @@ def test_the_funnel_is_written_in_ascii_where_the_terminal_has_nothing_else(figu
     stream.seek(0)
     text = stream.read()
     assert "minhash           1,200  79.2 %  ################---      -276  near duplicate 276" in text
-    assert "ok: pages = published + rejected, in every file" in text
+    assert "ok: all files" in text
 
 
 def test_the_funnel_is_coloured_on_a_terminal(figures):

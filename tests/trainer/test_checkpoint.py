@@ -1,0 +1,76 @@
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainer.runs import assert_same, tensors, untimed
+from trainer import checkpoint
+from trainer.errors import CheckpointError
+
+Run = Callable[..., Path]
+
+
+def test_the_last_and_every_stages_end_are_kept(uninterrupted: Path) -> None:
+    """Of 4, 8, 12, 16, 17, 20, 22: stages end at 8, 12, 17 and 22; 20 is among the last two."""
+    kept = sorted(int(path.name.removeprefix("step-")) for path in (uninterrupted / "checkpoints").glob("step-*"))
+    assert kept == [8, 12, 17, 20, 22]
+    assert not list((uninterrupted / "checkpoints").glob(".*"))
+
+
+def test_a_checkpoint_says_where_it_stood(uninterrupted: Path) -> None:
+    state = checkpoint.read_state(uninterrupted / "checkpoints" / "step-00000012")
+    assert (state.step, state.position, state.tokens) == (12, 125 + 41, 125 * 16 + 41 * 32)
+    assert (state.stage, state.stage_complete, state.context, state.eod_id) == (1, True, 32, 11)
+    assert state.next_sequences == 8
+    assert state.config.model.hidden == 32
+    last = checkpoint.read_state(uninterrupted / "checkpoints" / "step-00000022")
+    assert (last.next_sequences, last.next_digest) == (0, "")
+
+
+def test_metrics_up_to_a_checkpoint_are_whole_lines(uninterrupted: Path) -> None:
+    content = (uninterrupted / "metrics.jsonl").read_bytes()
+    for path in (uninterrupted / "checkpoints").glob("step-*"):
+        state = checkpoint.read_state(path)
+        lines = content[: state.metrics_bytes].decode().splitlines()
+        assert [json.loads(line)["step"] for line in lines][-1] == state.step
+        assert content[: state.metrics_bytes].endswith(b"\n")
+
+
+def test_it_holds_weights_moments_counts_and_rng(uninterrupted: Path) -> None:
+    saved = tensors(uninterrupted / "checkpoints" / "step-00000022")
+    parameters = {name.removeprefix("model.") for name in saved if name.startswith("model.")}
+    assert saved.keys() == {f"{k}.{n}" for k in ("model", "exp_avg", "exp_avg_sq", "step") for n in parameters} | {
+        "rng.0"
+    }
+    assert {saved[f"step.{name}"].item() for name in parameters} == {22.0}
+    assert saved["rng.0"].dtype == torch.uint8
+
+
+def test_a_disk_that_is_full_leaves_the_earlier_checkpoint(
+    recipe: Path, run: Run, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stopped = run(recipe, stop_after=5)
+    with monkeypatch.context() as patched, pytest.raises(CheckpointError, match=r"No space left on device.*free space"):
+        patched.setattr(checkpoint, "save_tensors", full_disk)
+        run(recipe)
+    assert checkpoint.found(stopped).name == "step-00000005"
+    resumed = run(recipe)
+    assert_same(tensors(checkpoint.found(resumed)), tensors(checkpoint.found(uninterrupted)))
+    assert untimed(resumed) == untimed(uninterrupted)
+
+
+def test_saving_the_same_step_again_replaces_it(recipe: Path, run: Run, uninterrupted: Path) -> None:
+    """As after a run cut off between the new name and the dropping of old ones."""
+    stopped = run(recipe, stop_after=3)
+    path = stopped / "checkpoints" / "step-00000003"
+    first = tensors(path)
+    path.rename(stopped / "checkpoints" / "set-aside")
+    run(recipe, stop_after=3)
+    assert_same(tensors(path), first)

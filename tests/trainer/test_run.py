@@ -1,0 +1,192 @@
+"""Runs as a user starts, breaks and goes on with them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.corpus import write_recipe
+from tests.trainer.runs import assert_same, final_tensors, untimed
+from trainer import checkpoint, loop
+from trainer.errors import CheckpointError, DivergedError, MismatchError
+from trainer.run import train
+
+Run = Callable[..., Path]
+STEPS = 22
+
+
+def test_the_held_out_loss_falls_in_every_stage(uninterrupted: Path) -> None:
+    held_out = [record for record in untimed(uninterrupted) if record["kind"] == "held_out"]
+    assert [(record["stage"], record["at"]) for record in held_out] == [
+        (stage, at) for stage in ("one", "two", "three", "four") for at in ("start", "end")
+    ]
+    for start, end in zip(held_out[::2], held_out[1::2], strict=True):
+        assert end["loss"] < start["loss"], start["stage"]
+    assert set(held_out[-1]["components"]) == {"technical", "code"}
+
+
+def test_the_metrics_follow_the_recipe(uninterrupted: Path) -> None:
+    steps = [record for record in untimed(uninterrupted) if record["kind"] == "step"]
+    assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
+    sizes = [9, 9, 9, 9, 18, 18, 18, 35] + [12, 12, 12, 5] + [5, 5, 5, 5, 1] * 2
+    assert [record["sequences"] for record in steps] == sizes
+    assert steps[-1]["position"] == sum(sizes)
+    assert steps[-1]["tokens"] == 125 * 16 + 41 * 32 + 2 * 21 * 64
+    assert [record["lr"] for record in steps[:2]] == pytest.approx([1e-2 * 144 / 300, 1e-2 * 288 / 300])
+    assert steps[7]["lr"] == pytest.approx(3e-3)
+
+
+def test_a_run_stopped_after_each_of_its_steps_ends_in_the_same_bits(
+    recipe: Path, run: Run, uninterrupted: Path
+) -> None:
+    for step in range(1, STEPS + 1):
+        stopped = run(recipe, stop_after=step)
+        assert checkpoint.read_state(checkpoint.found(stopped)).step == step
+    assert_same(final_tensors(stopped), final_tensors(uninterrupted))
+    assert untimed(stopped) == untimed(uninterrupted)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(
+    recipe: Path, tokens: Path, run: Run, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between step 10 and 11, without a checkpoint since step 8 and with metrics beyond it."""
+    take = loop._take
+
+    def dies(setting: Any, progress: Any, step: Any, wish: Any) -> bool:
+        if step.number == 11:
+            raise KeyboardInterrupt
+        return take(setting, progress, step, wish)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "_take", dies)
+        run(recipe)
+    resumed = run(recipe)
+    assert_same(final_tensors(resumed), final_tensors(uninterrupted))
+    assert untimed(resumed) == untimed(uninterrupted)
+
+
+def test_a_half_written_checkpoint_is_never_seen(recipe: Path, run: Run, uninterrupted: Path) -> None:
+    stopped = run(recipe, stop_after=9)
+    half = stopped / "checkpoints" / ".step-00000010.draft"
+    shutil.copytree(stopped / "checkpoints" / "step-00000009", half)
+    (half / "__0_0.distcp").write_bytes(b"cut off")
+    resumed = run(recipe)
+    assert_same(final_tensors(resumed), final_tensors(uninterrupted))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_with_a_checkpoint(
+    recipe: Path, run: Run, uninterrupted: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    take = loop._take
+
+    def interrupted(setting: Any, progress: Any, step: Any, wish: Any) -> bool:
+        if step.number == 6:
+            os.kill(os.getpid(), number)
+        return take(setting, progress, step, wish)
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_take", interrupted)
+        stopped = run(recipe)
+    assert signal.getsignal(number) == before
+    assert checkpoint.read_state(checkpoint.found(stopped)).step == 6
+    assert "the same command goes on from it" in capsys.readouterr().out
+    assert_same(final_tensors(run(recipe)), final_tensors(uninterrupted))
+
+
+def test_sigkill_leaves_a_resumable_run(
+    recipe: Path, tokens: Path, run: Run, repository: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trainer.run import train; "
+        "train(sys.argv[1], tokens=Path(sys.argv[2]), output=Path(sys.argv[3]))"
+    )
+    output = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", code, recipe, tokens, output], cwd=repository)
+    while not list(output.glob("checkpoints/step-*")) and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not json.loads((output / "run.json").read_text())["finished"]
+    assert_same(final_tensors(run(recipe)), final_tensors(uninterrupted))
+
+
+def test_a_finished_run_is_left_alone(recipe: Path, tokens: Path, uninterrupted: Path, capsys: Any) -> None:
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
+    assert train(recipe, tokens=tokens, output=uninterrupted) == 0
+    assert "this run is finished" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
+
+
+def test_another_recipe_is_refused_until_restart(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
+    output = run(recipe, stop_after=2)
+    other = write_recipe(tmp_path / "other", ("layers: 2", "layers: 1"), ("clip_norm: 1.0", "clip_norm: 0.5"))
+    with pytest.raises(
+        MismatchError, match=r"differs in recipe\.model\.layers, recipe\.optim\.clip_norm.*--restart"
+    ) as refusal:
+        train(other, tokens=tokens, output=output)
+    assert refusal.value.exit_code == 2
+    assert checkpoint.read_state(checkpoint.found(output)).step == 2
+    assert train(other, tokens=tokens, output=output, restart=True, stop_after=1) == 0
+    assert checkpoint.read_state(checkpoint.found(output)).step == 1
+    assert [record["step"] for record in untimed(output) if record["kind"] == "step"] == [1]
+
+
+def test_how_often_checkpoints_are_kept_may_change(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
+    output = run(recipe, stop_after=2)
+    other = write_recipe(tmp_path / "other", ("every_steps: 4", "every_steps: 1"))
+    assert train(other, tokens=tokens, output=output, stop_after=5) == 0
+    assert sorted(path.name[-2:] for path in output.glob("checkpoints/step-*")) == ["04", "05"]
+
+
+def test_a_checkpoint_of_another_model_is_refused(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
+    output = run(recipe, stop_after=2)
+    other = run(write_recipe(tmp_path / "other", ("layers: 2", "layers: 1")), name="other-run", stop_after=3)
+    shutil.copytree(other / "checkpoints" / "step-00000003", output / "checkpoints" / "step-00000003")
+    with pytest.raises(MismatchError, match=r"step-00000003: made by another recipe"):
+        train(recipe, tokens=tokens, output=output)
+
+
+def test_changed_token_files_are_noticed(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
+    output = run(recipe, stop_after=2)
+    changed = tmp_path / "changed"
+    shutil.copytree(tokens, changed)
+    shard = changed / "RefinedWeb-English" / "part-00000.tokens"
+    content = shard.read_bytes()
+    middle = slice(len(content) // 4, len(content) * 3 // 4)
+    moved = content[middle][2:] + content[middle][:2]
+    shard.write_bytes(content[: middle.start] + moved + content[middle.stop :])
+    with pytest.raises(MismatchError, match="the sequences from position 18 on are not those"):
+        train(recipe, tokens=changed, output=output)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tokens: Path, run: Run, tmp_path: Path) -> None:
+    """With a rate beyond reason the logits overflow within the first steps."""
+    wild = write_recipe(tmp_path / "wild", ("peak: 1e-2, floor: 3e-3", "peak: 1e30, floor: 1e30"))
+    with pytest.raises(
+        DivergedError, match=r"step \d+ \(sequences \d+ to \d+\): (loss|grad_norm) is (nan|inf)"
+    ) as stop:
+        run(wild)
+    assert stop.value.exit_code == 3
+
+
+def test_a_vocabulary_too_small_is_refused(tokens: Path, run: Run, tmp_path: Path) -> None:
+    small = write_recipe(tmp_path / "small", ("vocab: 320", "vocab: 256"))
+    with pytest.raises(MismatchError, match=r"model\.vocab is 256, but the tokenizer of .* has 320"):
+        run(small)
+
+
+def test_a_damaged_run_record_is_named(recipe: Path, tokens: Path, run: Run) -> None:
+    output = run(recipe, stop_after=1)
+    (output / "run.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"run\.json: cannot be read"):
+        train(recipe, tokens=tokens, output=output)
