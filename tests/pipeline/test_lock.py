@@ -16,8 +16,8 @@ def test_a_living_process_keeps_others_out(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
-    code = f"import os, pathlib; from pipeline.lock import _take; _take(pathlib.Path({str(tmp_path / NAME)!r})); os._exit(9)"
-    subprocess.run([sys.executable, "-c", code], check=False)
+    taking = f"from pipeline.lock import _take; _take(pathlib.Path({str(tmp_path / NAME)!r}))"
+    subprocess.run([sys.executable, "-c", f"import os, pathlib; {taking}; os._exit(9)"], check=False)
     assert (tmp_path / NAME).exists()
     with locked(tmp_path):
         assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
