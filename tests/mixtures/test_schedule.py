@@ -91,16 +91,16 @@ def digest(schedule: Schedule, positions: range) -> str:
 def test_golden_schedule_of_the_demo() -> None:
     schedule = Schedule(load_mixture("demo"))
     assert [(span.first, span.last) for span in schedule.spans] == [
-        (0, 9375),
-        (9375, 10313),
-        (10313, 10782),
-        (10782, 11251),
+        (0, 4688),
+        (4688, 5470),
+        (5470, 5861),
+        (5861, 6252),
     ]
     assert [digest(schedule, range(span.first, span.last)) for span in schedule.spans] == [
-        "7b2130cd75dd6b79",
-        "42d781079c46c31f",
-        "97cb136e5b08d177",
-        "c238cebbfd59dc56",
+        "81388ba0f2ddd0fa",
+        "2809cff1a4796ae3",
+        "0b284085019c37c3",
+        "658331ef2b80d1a3",
     ]
 
 
@@ -116,4 +116,4 @@ def test_golden_schedule_of_falcon2() -> None:
 
 def test_recipes_are_readable_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(Schedule(load_mixture("demo"))) == 11251
+    assert len(Schedule(load_mixture("demo"))) == 6252
