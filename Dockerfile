@@ -1,18 +1,19 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t falconmix .                                   curation and tokenisation
-#   docker build -t falconmix:train --build-arg EXTRAS=train .    with training on CPU
+#   docker build -t falconmix:train --build-arg EXTRAS=train .    with training
 #
 #   docker run --rm --shm-size 2g --user "$(id -u):$(id -g)" -v "$PWD:/data" falconmix \
 #       curate warc --output out
 #
-# For GPUs, give the wheel index that fits the driver: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128
+# Which build of torch is taken is decided by TORCH_INDEX, an index of wheels (for a GPU: the one that fits the driver);
+# without it, pip takes its default.
 
 FROM python:3.11-slim AS build
 
 # Extras of pyproject.toml, separated by commas.
 ARG EXTRAS=""
-ARG TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+ARG TORCH_INDEX=""
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
@@ -23,7 +24,8 @@ WORKDIR /src
 # Only these decide what is installed: a change of code alone leaves the layer of dependencies as it is.
 COPY pyproject.toml README.md constraints.txt ./
 COPY falconmix/__init__.py falconmix/__init__.py
-RUN /opt/falconmix/bin/pip install --constraint constraints.txt --extra-index-url "${TORCH_INDEX}" ".${EXTRAS:+[${EXTRAS}]}"
+RUN /opt/falconmix/bin/pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} \
+    ".${EXTRAS:+[${EXTRAS}]}"
 
 COPY LICENSE NOTICE ./
 COPY falconmix/ falconmix/
