@@ -24,6 +24,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $@
 
+# numba notices a change in the file that holds a kernel, but not in kernels that it calls from another file.
+$(VENV)/.kernels: $(VENV)/.ready $(wildcard stages/*.py)
+	rm -f stages/__pycache__/*.nb[ci]
+	touch $@
+
 demo: $(DEMO)/.hf
 	@echo
 	@echo "demo finished; all of it is below $(DEMO)/:"
@@ -35,7 +40,7 @@ $(DEMO)/.warc: $(VENV)/.ready $(SAMPLE)
 	$(BIN)/python examples/make_sample.py $(DEMO)/warc
 	touch $@
 
-$(DEMO)/.out: $(DEMO)/.warc $(CURATION)
+$(DEMO)/.out: $(DEMO)/.warc $(VENV)/.kernels $(CURATION)
 	$(FALCONMIX) curate $(DEMO)/warc --output $(DEMO)/out --recipe examples/curation.yaml --restart
 	touch $@
 
@@ -56,10 +61,10 @@ $(DEMO)/.hf: $(DEMO)/.run
 	$(FALCONMIX) export $(DEMO)/run $(DEMO)/hf
 	touch $@
 
-test: setup
+test: setup $(VENV)/.kernels
 	$(BIN)/pytest
 
-test-slow: setup
+test-slow: setup $(VENV)/.kernels
 	$(BIN)/pytest -m slow
 
 lint: setup

@@ -7,8 +7,10 @@ A listed domain blocks its subdomains. With n entries, a foreign key matches by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ from numpy.typing import NDArray
 from stages.canonical_url import canonical, domain_of, domain_of_canonical
 
 Table = NDArray[np.uint64]
+
+_is_plain = re.compile(r"(?!www\.)[a-z0-9-]+(\.[a-z0-9-]+)+").fullmatch
+"""Whether a line is a domain in its canonical form: most of a list is, and millions of lines take time."""
 
 
 def parent_domains(host: str) -> list[str]:
@@ -26,9 +31,12 @@ def parent_domains(host: str) -> list[str]:
 
 def compile_block_list(domains: Iterable[str], urls: Iterable[str] = ()) -> Table:
     """Return the sorted, unique hashes of listed domains and addresses, without blank lines and `#` comments."""
-    keys = [_hash(_domain_key(host)) for entry in domains if (host := _listed_host(entry))]
-    keys += [_hash(_address_key(canonical(f"http://{line}"))) for entry in urls if (line := _entry(entry))]
-    return np.unique(np.array(keys, np.uint64))
+    hosts = (entry if _is_plain(entry) else _listed_host(entry) for entry in domains)
+    lines = (line for entry in urls if (line := _entry(entry)))
+    addresses = (_address_key(canonical(f"http://{line}")) for line in lines)
+    hashes = np.sort(_hashes(chain(map(_domain_key, filter(None, hosts)), addresses)))
+    distinct: Table = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
+    return distinct
 
 
 class BlockList:
@@ -57,7 +65,7 @@ class BlockList:
     def _holds(self, keys: Sequence[str]) -> NDArray[np.bool_]:
         if not self._table.size or not keys:
             return np.zeros(len(keys), np.bool_)
-        hashes = np.fromiter(map(_hash, keys), np.uint64, len(keys))
+        hashes = _hashes(keys)
         places = np.minimum(np.searchsorted(self._table, hashes), self._table.size - 1)
         found: NDArray[np.bool_] = self._table[places] == hashes
         return found
@@ -72,8 +80,9 @@ def _address_key(canonical_url: str) -> str:
     return "/" + canonical_url.partition("://")[2].removeprefix("www.").rstrip("/")
 
 
-def _hash(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def _hashes(keys: Iterable[str]) -> Table:
+    digests = (blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys)
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
 def _entry(line: str) -> str:
