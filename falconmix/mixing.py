@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:
     try:
         for done, outcome in enumerate(engine.run(tokenize_shard, jobs), start=1):
             if outcome.error is not None:
-                failed.append(f"  {outcome.unit.source}: {outcome.error}")
+                failed.append(f"  {_located(outcome.unit.source, outcome.error)}")
             print(f"tokenize: {done}/{len(jobs)} {outcome.unit.output.parent.name}", file=sys.stderr)
     finally:
         engine.close()
@@ -91,6 +91,11 @@ def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:
         raise WorkError(
             "\n".join([f"{len(failed)} shard(s) failed; what was finished is kept. The first:", *failed[:5]])
         )
+
+
+def _located(source: Path, error: object) -> str:
+    """The error with the shard's path in front, unless it names it itself."""
+    return str(error) if str(source) in str(error) else f"{source}: {error}"
 
 
 def _add_mix(commands: Commands) -> None:

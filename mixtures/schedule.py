@@ -17,13 +17,13 @@ from mixtures.spec import Mixture, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpan:
-    """Positions of one stage: `first` up to, not including, `last`."""
+    """Positions of one stage: `first` up to, not including, `end`."""
 
     index: int
     name: str
     context: int
     first: int
-    last: int
+    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Schedule:
         self._drawn_before = [self._drawn(stage) for stage in range(len(self.spans))]
 
     def __len__(self) -> int:
-        return self.spans[-1].last
+        return self.spans[-1].end
 
     def at(self, position: int) -> Slot:
         """The slot at `position`, in constant time. Raises IndexError outside the training."""
@@ -71,7 +71,7 @@ class Schedule:
 
     def sequences(self, stage: int) -> dict[str, int]:
         """Number of sequences that each component gives to a stage."""
-        interleaving, length = self._interleavings[stage], self.spans[stage].last - self.spans[stage].first
+        interleaving, length = self._interleavings[stage], self.spans[stage].end - self.spans[stage].first
         return {name: interleaving.count_before(name, length) for name in interleaving.names}
 
     def tokens(self, component: str) -> int:
@@ -96,9 +96,9 @@ class Schedule:
 def _spans(stages: tuple[Stage, ...]) -> tuple[StageSpan, ...]:
     spans, first = [], 0
     for index, stage in enumerate(stages):
-        last = first + stage.sequences
-        spans.append(StageSpan(index=index, name=stage.name, context=stage.context, first=first, last=last))
-        first = last
+        end = first + stage.sequences
+        spans.append(StageSpan(index=index, name=stage.name, context=stage.context, first=first, end=end))
+        first = end
     return tuple(spans)
 
 

@@ -141,7 +141,7 @@ def load_mixture(recipe: str | Path) -> Mixture:
     Raises RecipeError.
     """
     path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
+    if path.suffix not in (".yaml", ".yml") and not path.is_file():
         path = _shipped(str(recipe))
     source = read_yaml(path)
     mixture = load(Mixture, source, name=str(path))

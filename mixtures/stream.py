@@ -97,7 +97,7 @@ class Stream:
         )
 
     def documents(self, position: int) -> list[tuple[str, int, int]]:
-        """Which documents the sequence at `position` holds: (id, first, last) in tokens of the sequence, in order."""
+        """Which documents the sequence at `position` holds: (id, first, end) in tokens of the sequence, in order."""
         slot = self.schedule.at(position)
         window, _ = self._window(slot)
         return self._supplies[slot.component].train.documents(window * slot.context, slot.context + 1)

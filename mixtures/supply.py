@@ -29,19 +29,19 @@ OpenFile = Callable[[Path], TokenFile]
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """Tokens `first` up to `last` of one token file."""
+    """Tokens `first` up to, not including, `end` of one token file."""
 
     path: Path
     first: int
-    last: int
+    end: int
 
 
 class TokenRun:
     """Pieces of token files as one array of tokens."""
 
     def __init__(self, pieces: Sequence[Piece], open_file: OpenFile) -> None:
-        self._pieces = tuple(piece for piece in pieces if piece.last > piece.first)
-        self._starts = [0, *accumulate(piece.last - piece.first for piece in self._pieces)]
+        self._pieces = tuple(piece for piece in pieces if piece.end > piece.first)
+        self._starts = [0, *accumulate(piece.end - piece.first for piece in self._pieces)]
         self._open = open_file
 
     def __len__(self) -> int:
@@ -49,16 +49,16 @@ class TokenRun:
 
     def read(self, start: int, count: int) -> npt.NDArray[np.int64]:
         """Tokens `start` up to `start + count`: int64 [count]. Raises IndexError outside the run."""
-        parts = [self._open(piece.path).tokens[piece.first : piece.last] for piece in self.cut(start, count)]
+        parts = [self._open(piece.path).tokens[piece.first : piece.end] for piece in self.cut(start, count)]
         return np.concatenate([part.astype(np.int64) for part in parts]) if parts else np.zeros(0, np.int64)
 
     def documents(self, start: int, count: int) -> list[tuple[str, int, int]]:
-        """Documents in that range: (id, first, last) in tokens from `start`, end-of-document tokens included."""
+        """Documents in that range: (id, first, end) in tokens from `start`, end-of-document tokens included."""
         found, offset = [], 0
         for piece in self.cut(start, count):
-            for document_id, first, last in self._open(piece.path).documents().between(piece.first, piece.last):
-                found.append((document_id, offset + first - piece.first, offset + last - piece.first))
-            offset += piece.last - piece.first
+            for document_id, first, end in self._open(piece.path).documents().between(piece.first, piece.end):
+                found.append((document_id, offset + first - piece.first, offset + end - piece.first))
+            offset += piece.end - piece.first
         return found
 
     def document_start(self, token: int) -> int:
@@ -76,7 +76,7 @@ class TokenRun:
         while start < end:
             piece, begins = self._pieces[number], self._starts[number]
             stop = min(end, self._starts[number + 1])
-            yield Piece(path=piece.path, first=piece.first + start - begins, last=piece.first + stop - begins)
+            yield Piece(path=piece.path, first=piece.first + start - begins, end=piece.first + stop - begins)
             start, number = stop, number + 1
 
 
@@ -141,7 +141,7 @@ def _pieces(folder: Path, shards: tuple[Shard, ...], catalogue: Catalogue) -> li
     """The whole of a folder, each file held against the catalogue."""
     for shard in shards:
         _check(folder / shard.file, shard, catalogue)
-    return [Piece(path=folder / shard.file, first=0, last=shard.tokens) for shard in shards]
+    return [Piece(path=folder / shard.file, first=0, end=shard.tokens) for shard in shards]
 
 
 def _first_held_out(run: TokenRun, share: Fraction) -> int:

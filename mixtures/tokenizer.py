@@ -140,16 +140,19 @@ def _from_content(content: str, name: str) -> Tokenizer:
     engine.no_truncation()
     engine.no_padding()
     engine.encode_special_tokens = True  # the library's name for: special strings are text
-    _check_specials_are_text(engine, name)
+    _check_specials_are_text(engine, name, eod_id)
     vocab_size = max(engine.get_vocab(with_added_tokens=True).values()) + 1
     return Tokenizer(content=content, digest=content_digest, vocab_size=vocab_size, eod_id=eod_id, engine=engine)
 
 
-def _check_specials_are_text(engine: Any, name: str) -> None:
-    """A model that holds its special strings as ordinary pieces could still give their ids: refuse it."""
-    for token_id, token in engine.get_added_tokens_decoder().items():
-        if token.special and token_id in engine.encode(token.content, add_special_tokens=False).ids:
+def _check_specials_are_text(engine: Any, name: str, eod_id: int) -> None:
+    """Special strings that are pieces of the model, or not declared special, would still give their ids: refuse."""
+    special = {
+        token_id: token.content for token_id, token in engine.get_added_tokens_decoder().items() if token.special
+    }
+    for token_id, content in (special | {eod_id: END_OF_DOCUMENT}).items():
+        if token_id in engine.encode(content, add_special_tokens=False).ids:
             raise TokenizerError(
-                f"{name}: encodes the text {token.content!r} as a special token, so that a document could forge it; "
-                "use a tokenizer whose special tokens are not pieces of its model"
+                f"{name}: encodes the text {content!r} as a special token, so that a document could forge it; "
+                "use a tokenizer that declares it special and has no such piece in its model"
             )

@@ -109,14 +109,14 @@ class Documents:
         """Number of the document that holds the token at `token`."""
         return int(np.searchsorted(self.starts, token, side="right")) - 1
 
-    def between(self, first: int, last: int) -> Iterator[tuple[str, int, int]]:
-        """Documents that hold tokens from `first` up to `last`: (id, first, last), cut to that range."""
+    def between(self, first: int, end: int) -> Iterator[tuple[str, int, int]]:
+        """Documents that hold tokens from `first` up to `end`: (id, first, end), cut to that range."""
         for number in range(self.at(first), len(self.starts)):
             start = int(self.starts[number])
-            if start >= last:
+            if start >= end:
                 break
-            end = int(self.starts[number + 1]) if number + 1 < len(self.starts) else last
-            yield self.id(number), max(start, first), min(end, last)
+            next_start = int(self.starts[number + 1]) if number + 1 < len(self.starts) else end
+            yield self.id(number), max(start, first), min(next_start, end)
 
 
 def read_header(path: Path) -> Header:

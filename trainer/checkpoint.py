@@ -15,6 +15,8 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,17 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
 from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
+from mixtures.catalogue import TOKENIZER
 from mixtures.strict import load
 from trainer.build import Trained
 from trainer.config import TrainConfig
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, WriteError
 from trainer.parallel import Process
 
 _STATE = "state.json"
+_INSTEAD = "use the checkpoint before it (a run takes its last one: remove this folder)"
+_FULL_BYTES = 2**20
+"""With less than this left, a failed write is put down to a full disk: torch's own message does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,21 +71,17 @@ class State:
 def save(folder: Path, trained: Trained, state: State, tokenizer: Path, keep_last: int, process: Process) -> Path:
     """Write a checkpoint below `folder` (a collective), then drop those that the policy does not keep.
 
-    Raises CheckpointError where it cannot be written; earlier checkpoints stay as they are.
+    Raises WriteError where it cannot be written; earlier checkpoints stay as they are.
     """
     path = folder / f"step-{state.step:08d}"
-    draft = folder / f".{path.name}.draft"
+    with _drafted(path, process) as draft:
+        tensors = trained.tensors() | _rng(process)
+        save_tensors(tensors, storage_writer=FileSystemWriter(draft, sync_files=True))
+        if process.leads:
+            shutil.copyfile(tokenizer, draft / TOKENIZER)
+            (draft / _STATE).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
     if process.leads:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-    dist.barrier()
-    _write_tensors(draft, trained.tensors() | _rng(process))
-    if process.leads:
-        shutil.copyfile(tokenizer, draft / "tokenizer.json")
-        (draft / _STATE).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        _publish(draft, path)
         _prune(folder, keep_last)
-    dist.barrier()
     return path
 
 
@@ -97,13 +99,15 @@ def restore(path: Path, trained: Trained, state: State, process: Process) -> Non
 def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Fill `tensors` from a checkpoint by name, alone or as a collective. Raises CheckpointError."""
     alone = not dist.is_initialized()
+    if not (path / ".metadata").is_file():  # torch would log a traceback of its own
+        raise CheckpointError(f"{path}: cannot be read (its .metadata is missing); {_INSTEAD}")
     try:
         with warnings.catch_warnings():
             # Said whenever one process reads by itself, which is what is meant here.
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             load_tensors(tensors, checkpoint_id=path, no_dist=alone)
     except (CheckpointException, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({_cause(error)}); use an earlier checkpoint") from error
+        raise CheckpointError(f"{path}: cannot be read ({_cause(error)}); {_INSTEAD}") from error
 
 
 def read_state(path: Path) -> State:
@@ -115,7 +119,7 @@ def read_state(path: Path) -> State:
             f"{path}: not a checkpoint ({_STATE} is missing); give a run's folder or one of its checkpoints/step-…"
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path / _STATE}: cannot be read ({error}); use an earlier checkpoint") from error
+        raise CheckpointError(f"{path / _STATE}: cannot be read ({error}); {_INSTEAD}") from error
 
 
 def latest(folder: Path) -> Path | None:
@@ -130,14 +134,30 @@ def found(path: Path) -> Path:
     return latest(path / "checkpoints") or path
 
 
-def _write_tensors(draft: Path, tensors: dict[str, Tensor]) -> None:
+def remove_drafts(folder: Path) -> None:
+    """Remove what runs that were killed while writing a checkpoint have left below `folder`."""
+    for draft in folder.glob(".step-*.draft"):
+        shutil.rmtree(draft)
+
+
+@contextmanager
+def _drafted(path: Path, process: Process) -> Iterator[Path]:
+    """A folder to write in, which is called `path` once all is on disk, and is gone where something fails."""
+    draft = path.with_name(f".{path.name}.draft")
     try:
-        save_tensors(tensors, storage_writer=FileSystemWriter(draft, sync_files=True))
+        if process.leads:
+            draft.mkdir()
+        dist.barrier()
+        yield draft
+        if process.leads:
+            _publish(draft, path)
     except (CheckpointException, OSError) as error:
-        raise CheckpointError(
-            f"{draft.parent}: the checkpoint could not be written ({_cause(error)}); "
-            "free space or mend the folder, then run again: earlier checkpoints are intact"
-        ) from error
+        full = shutil.disk_usage(path.parent).free < _FULL_BYTES
+        raise WriteError.of(path, "the disk is full" if full else _cause(error)) from error
+    finally:
+        if process.leads:
+            shutil.rmtree(draft, ignore_errors=True)
+    dist.barrier()
 
 
 def _rng(process: Process) -> dict[str, Tensor]:
@@ -146,8 +166,8 @@ def _rng(process: Process) -> dict[str, Tensor]:
 
 def _publish(draft: Path, path: Path) -> None:
     """Give a finished draft its name; one of the same step, left by a run cut off right here, is replaced."""
-    for file in draft.iterdir():
-        _sync(file)
+    for written in (*draft.iterdir(), draft):
+        _sync(written)
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     _sync(path.parent)

@@ -152,7 +152,7 @@ def load_recipe(recipe: str | Path) -> TrainConfig:
 def recipe_path(recipe: str | Path) -> Path:
     """The file of a recipe given by name or by path. Raises RecipeError for a name that is not shipped."""
     path = Path(recipe)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     folder = Path(str(resources.files("trainer") / "recipes"))
     shipped = sorted(file.stem for file in folder.glob("*.yaml"))

@@ -20,19 +20,28 @@ _PAGE = """<!doctype html>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 svg {{ width: 100%; height: auto; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .2rem 1rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd; }}
-th:first-child, td:first-child {{ text-align: left; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .2rem 1rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd; font-weight: normal; }}
+th:first-child {{ text-align: left; }}
+tbody tr:first-child > *, thead th {{ font-weight: bold; }}
 </style>
 <h1>{title}: training curves</h1>
 <p>{summary}</p>
 {figure}
 <h2>Held-out loss</h2>
-<p>Nats per token on documents kept out of training, weighted by the stage's mixture.</p>
+<p>Nats per token on documents kept out of training, at the start and the end of each stage. Components that a stage
+does not draw from, or whose held-out documents do not fill one of its windows, have none.</p>
+<div class="wide">
 <table>
-<tr><th>stage</th><th>at its start</th><th>at its end</th></tr>
+<thead>
+{head}
+</thead>
+<tbody>
 {rows}
+</tbody>
 </table>
+</div>
 </html>
 """
 
@@ -45,25 +54,36 @@ def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
     if not steps:
         return
     summary = f"{len(steps):,} steps, {steps[-1]['tokens']:,} tokens; last training loss {steps[-1]['loss']:.3f}."
+    head, *rows = _table(held_out)
     page = _PAGE.format(
-        title=html.escape(title), summary=summary, figure=_figure(steps, held_out), rows="\n".join(_rows(held_out))
+        title=html.escape(title), summary=summary, figure=_figure(steps, held_out), head=head, rows="\n".join(rows)
     )
     page_path.write_text(page, encoding="utf-8")
 
 
-def _rows(held_out: list[Record]) -> list[str]:
-    losses: dict[str, dict[str, float]] = {}
-    for record in held_out:
-        losses.setdefault(record["stage"], {})[record["at"]] = record["loss"]
-    cells = {
-        stage: "".join(f"<td>{at[when]:.4f}</td>" if when in at else "<td>–</td>" for when in ("start", "end"))
-        for stage, at in losses.items()
+def _table(held_out: list[Record]) -> list[str]:
+    """Rows of the table: one column per evaluation; the mixture first, then each component."""
+    stages = [f"{html.escape(record['stage'])}<br>{record['at']}" for record in held_out]
+    mixture = [record["loss"] for record in held_out]
+    components = {
+        html.escape(name): [record["components"].get(name) for record in held_out] for name in _components(held_out)
     }
-    return [f"<tr><td>{html.escape(stage)}</td>{cell}</tr>" for stage, cell in cells.items()]
+    rows = [_row("the stage's mixture", mixture), *(_row(*component) for component in components.items())]
+    return ["<tr><th></th>" + "".join(f"<th>{stage}</th>" for stage in stages) + "</tr>", *rows]
+
+
+def _row(name: str, losses: list[float | None]) -> str:
+    cells = "".join("<td>–</td>" if loss is None else f"<td>{loss:.4f}</td>" for loss in losses)
+    return f"<tr><th>{name}</th>{cells}</tr>"
+
+
+def _components(held_out: list[Record]) -> list[str]:
+    """Components in the order in which they appear."""
+    return list(dict.fromkeys(name for record in held_out for name in record["components"]))
 
 
 def _figure(steps: list[Record], held_out: list[Record]) -> str:
-    """Loss above, learning rate below, as SVG."""
+    """Loss, held-out loss by component, learning rate, one above the other over tokens, as SVG."""
     # Here and not above: a machine that only trains need not draw, and importing this takes a second.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -71,16 +91,17 @@ def _figure(steps: list[Record], held_out: list[Record]) -> str:
 
     file = io.StringIO()
     with rc_context({"svg.hashsalt": "falconmix", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(9, 6), layout="constrained")
-        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+        figure = Figure(figsize=(9, 9), layout="constrained")
+        above, between, below = figure.subplots(3, sharex=True, height_ratios=(3, 3, 1))
         _draw_losses(above, steps, held_out)
+        _draw_components(between, held_out)
         below.plot([record["tokens"] for record in steps], [record["lr"] for record in steps], color="#555", lw=1)
         below.set(ylabel="learning rate", xlabel="tokens", ylim=(0, None))
         below.xaxis.set_major_formatter(EngFormatter())
         for name, tokens in _stage_starts(steps):
-            above.axvline(tokens, color="#bbb", lw=0.8, zorder=0)
-            below.axvline(tokens, color="#bbb", lw=0.8, zorder=0)
-            above.annotate(name, (tokens, 1), (3, -12), ("data", "axes fraction"), "offset points", color="#555")
+            for axes in (above, between, below):
+                axes.axvline(tokens, color="#bbb", lw=0.8, zorder=0)
+            above.annotate(name, (tokens, 1), (3, 3), ("data", "axes fraction"), "offset points", color="#555")
         figure.savefig(file, format="svg", metadata={"Date": None})
     drawn = file.getvalue()
     return drawn[drawn.index("<svg") :]  # less the XML declaration, which HTML does not know
@@ -96,6 +117,18 @@ def _draw_losses(axes: Any, steps: list[Record], held_out: list[Record]) -> None
         axes.plot(*zip(*points, strict=True), "o:", color="#b5482a", ms=5, lw=1)
     axes.set_ylabel("loss, nats per token")
     axes.legend(loc="lower left", frameon=False)
+
+
+def _draw_components(axes: Any, held_out: list[Record]) -> None:
+    """A line for each component; the windows are others from stage to stage, so that it is broken between them."""
+    for number, name in enumerate(_components(held_out)):
+        style: dict[str, Any] = {"color": f"C{number % 10}", "marker": "os^Dv"[number // 10 % 5], "ms": 4, "lw": 1}
+        axes.plot([], [], label=name, **style)
+        for stage in dict.fromkeys(record["stage"] for record in held_out):
+            measured = [record for record in held_out if record["stage"] == stage and name in record["components"]]
+            axes.plot([r["tokens"] for r in measured], [r["components"][name] for r in measured], **style)
+    axes.set_ylabel("held out, by component")
+    axes.legend(loc="upper right", frameon=False, ncols=2, fontsize=8)
 
 
 def _stage_starts(steps: list[Record]) -> list[tuple[str, int]]:

@@ -84,7 +84,7 @@ class StepPlan:
         return self._stretches[index].step(number)
 
     def _add(self, span: StageSpan, stage: StageConfig) -> None:
-        first, end = span.first, span.last
+        first, end = span.first, span.end
         limits = [size.from_tokens for size in stage.batch[1:]]
         for batch, limit in zip(stage.batch, [*limits, None], strict=True):
             stop = end if limit is None else min(_first_start(first, batch.sequences, span, limit), end)
@@ -111,7 +111,7 @@ def _first_start(first: int, batch: int, span: StageSpan, from_tokens: int) -> i
 
 def tokens_before(spans: Sequence[StageSpan], position: int) -> int:
     """Tokens predicted by the sequences before `position`."""
-    return sum((min(max(position, span.first), span.last) - span.first) * span.context for span in spans)
+    return sum((min(max(position, span.first), span.end) - span.first) * span.context for span in spans)
 
 
 @dataclass(frozen=True, kw_only=True)

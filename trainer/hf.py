@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mixtures.catalogue import TOKENIZER
+from mixtures.tokenizer import END_OF_DOCUMENT
 from trainer import checkpoint
 from trainer.config import ModelConfig
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, WriteError
 from trainer.model import Falcon2
 
 _TOLERANCE = 1e-4
 """Largest difference of logits, in fp32, between the trainer's model and the exported one."""
+_RECORD = "falconmix.json"
+"""What was exported; a folder without it is not an earlier export."""
 
 
 def export(source: Path, output: Path) -> Path:
@@ -27,23 +33,23 @@ def export(source: Path, output: Path) -> Path:
 
     Verified means: `transformers` loads it, and its logits differ by at most 1e-4 from those of the trainer's model.
     The folder appears when all is in it; one of an earlier export is replaced, any other is refused. Raises
-    CheckpointError.
+    CheckpointError, and WriteError where the folder cannot be written.
     """
     path = checkpoint.found(source)
     state = checkpoint.read_state(path)
+    tokenizer = path / TOKENIZER
+    if not tokenizer.is_file():
+        raise CheckpointError(f"{tokenizer}: missing; copy that of the token files there")
     _refuse_foreign(output)
     model = read_model(path, state)
-    draft = output.with_name(f".{output.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    _write_weights(draft, model)
-    _write_tokenizer(draft, path / "tokenizer.json", state)
-    _write_json(draft / "config.json", model_config(state))
-    _write_json(draft / "generation_config.json", {"bos_token_id": state.eod_id, "eos_token_id": state.eod_id})
-    (draft / "README.md").write_text(_card(state), encoding="utf-8")
-    _verify(draft, model, state)
-    shutil.rmtree(output, ignore_errors=True)
-    draft.rename(output)
+    with _drafted(output) as draft:
+        _write_weights(draft, model)
+        _write_tokenizer(draft, tokenizer, state)
+        _write_json(draft / "config.json", model_config(state))
+        _write_json(draft / "generation_config.json", {"bos_token_id": state.eod_id, "eos_token_id": state.eod_id})
+        (draft / "README.md").write_text(_card(state), encoding="utf-8")
+        _write_json(draft / _RECORD, _record(path, state))
+        _verify(draft, model, state)
     return output
 
 
@@ -106,24 +112,46 @@ def falcon_config(config: ModelConfig, *, rope_theta: float, tied: bool, context
 
 
 def _refuse_foreign(output: Path) -> None:
-    if output.exists() and not (output / "config.json").is_file() and any(output.iterdir()):
+    if output.is_dir() and ((output / _RECORD).is_file() or not any(output.iterdir())):
+        return
+    if output.exists():
         raise CheckpointError(f"{output}: holds something else than an earlier export; give an empty or new folder")
+
+
+@contextmanager
+def _drafted(output: Path) -> Iterator[Path]:
+    """A folder to write in, which takes the place of `output` if all goes well, and is gone if not."""
+    from safetensors import SafetensorError
+
+    whole = output.resolve()
+    draft = whole.with_name(f".{whole.name}.draft")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if whole.exists():
+            shutil.rmtree(whole)
+        draft.rename(whole)
+    except (OSError, SafetensorError) as error:
+        raise WriteError.of(output, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write_weights(folder: Path, model: Falcon2) -> None:
     from huggingface_hub import save_torch_state_dict
 
     save_torch_state_dict(hf_names(model), folder, max_shard_size="5GB")
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # the library leaves them to their owner alone
 
 
 def _write_tokenizer(folder: Path, tokenizer: Path, state: checkpoint.State) -> None:
-    shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    special = json.loads(tokenizer.read_text(encoding="utf-8"))["added_tokens"]
-    eod = next(token["content"] for token in special if token["id"] == state.eod_id)
+    shutil.copyfile(tokenizer, folder / TOKENIZER)
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": eod,
-        "eos_token": eod,
+        "bos_token": END_OF_DOCUMENT,
+        "eos_token": END_OF_DOCUMENT,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
@@ -145,9 +173,20 @@ def _verify(folder: Path, model: Falcon2, state: checkpoint.State) -> None:
     difference = (theirs(tokens).logits - model(tokens)).abs().max().item()
     if not (type(theirs).__name__ == "FalconForCausalLM" and difference <= _TOLERANCE):
         raise CheckpointError(
-            f"{folder}: transformers reads {type(theirs).__name__} whose logits differ by {difference:.1e} from the "
-            f"trainer's (allowed: {_TOLERANCE:.0e}); the folder is left for inspection"
+            f"not exported: transformers reads {type(theirs).__name__} whose logits differ by {difference:.1e} from "
+            f"the trainer's (allowed: {_TOLERANCE:.0e}); use the transformers that constraints.txt names"
         )
+
+
+def _record(path: Path, state: checkpoint.State) -> dict[str, Any]:
+    return {
+        "checkpoint": path.name,
+        "recipe": state.config.name,
+        "fingerprint": state.fingerprint,
+        "step": state.step,
+        "tokens": state.tokens,
+        "stage": state.config.stages[state.stage].name,
+    }
 
 
 def _card(state: checkpoint.State) -> str:

@@ -62,7 +62,7 @@ def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
     Raises DivergedError before a step that is not a number would touch the weights.
     """
     for span in setting.stream.spans[progress.stage :]:
-        if progress.position >= span.last:
+        if progress.position >= span.end:
             continue
         if span.index != progress.stage:
             stage = setting.config.stages[span.index]
@@ -70,8 +70,8 @@ def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
             progress.stage = span.index
         if progress.position == span.first:
             _evaluate(setting, progress, "start")
-        stopped = _steps_of_stage(setting, progress, span.last, wish)
-        if progress.position >= span.last:
+        stopped = _steps_of_stage(setting, progress, span.end, wish)
+        if progress.position >= span.end:
             _evaluate(setting, progress, "end")
             _save(setting, progress)
         elif stopped:
@@ -126,7 +126,7 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
 def _update(setting: Setting, trained: Trained, step: Step) -> float:
     """Let the optimiser use and clear the gradients of `step`; returns its learning rate."""
     stage, span = setting.config.stages[step.stage], setting.stream.spans[step.stage]
-    stage_tokens, seen = (span.last - span.first) * span.context, (step.end - span.first) * span.context
+    stage_tokens, seen = (span.end - span.first) * span.context, (step.end - span.first) * span.context
     rate = learning_rate(stage.rate, stage_tokens, seen)
     tune(trained.optimizer, rate=rate, eps=stage.adam_eps)
     trained.optimizer.step()
@@ -196,7 +196,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         position=progress.position,
         tokens=tokens_before(stream.spans, progress.position),
         stage=progress.stage,
-        stage_complete=progress.position >= span.last,
+        stage_complete=progress.position >= span.end,
         world=setting.process.world,
         fingerprint=setting.fingerprint,
         next_sequences=coming,

@@ -9,40 +9,52 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from trainer.errors import writing
 
 TIMINGS = ("tokens_per_second",)
 """Fields that depend on the machine's speed."""
 
 
 class MetricsLog:
-    """Appends records to a file of JSON lines; a log without a path (processes other than the first) writes nothing."""
+    """Appends records to a file of JSON lines; a log without a path (processes other than the first) writes nothing.
+
+    Raises WriteError.
+    """
 
     def __init__(self, path: Path | None, *, keep_bytes: int) -> None:
         self._file: TextIO | None = None
         if path is not None:
-            path.touch()
-            os.truncate(path, min(keep_bytes, path.stat().st_size))
-            self._file = path.open("a", encoding="utf-8")
+            self._path = path
+            with writing(path):
+                path.touch()
+                os.truncate(path, min(keep_bytes, path.stat().st_size))
+                self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
         if self._file is not None:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+            with writing(self._path):
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
 
     def size(self) -> int:
         """Bytes written so far, all of them safely on disk."""
         if self._file is None:
             return 0
-        os.fsync(self._file.fileno())
+        with writing(self._path):
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            # Every record was flushed when it was written; what could not be, has been reported.
+            with suppress(OSError):
+                self._file.close()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.spec import Mixture
+from mixtures.tokens import written_whole
 from trainer.config import TrainConfig
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, writing
 
 _FORMAT = 1
+_FIELDS = {"finished", "fingerprint", "identity"}
+"""What is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ def resolved(settings: TrainConfig | Mixture) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The record of a run folder, None where there is none. Raises CheckpointError where it is damaged."""
+    """The record of a run folder, None where there is none. Raises CheckpointError where it is damaged or foreign."""
     path = folder / "run.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -58,11 +61,13 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); restore it, or begin again with --restart") from error
+    if not isinstance(record, dict) or record.get("format") != _FORMAT or not record.keys() >= _FIELDS:
+        raise CheckpointError(f"{path}: not a record of this version's runs; restore it, or begin again with --restart")
     return record
 
 
 def write(folder: Path, config: TrainConfig, identity: Identity, *, finished: bool) -> None:
-    """Write or replace the record of a run folder, whole or not at all."""
+    """Write or replace the record of a run folder, whole or not at all. Raises WriteError."""
     record = {
         "format": _FORMAT,
         "finished": finished,
@@ -71,9 +76,9 @@ def write(folder: Path, config: TrainConfig, identity: Identity, *, finished: bo
         "checkpoint": asdict(config.checkpoint),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
     }
-    draft = folder / ".run.json.draft"
-    draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    draft.replace(folder / "run.json")
+    path = folder / "run.json"
+    with writing(path), written_whole(path) as file:
+        file.write(json.dumps(record, indent=1).encode())
 
 
 def _differences(ours: Any, theirs: Any, where: str = "") -> list[str]:

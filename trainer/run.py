@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,16 @@ from trainer import checkpoint, curves, record
 from trainer.build import Trained, blank, initialise
 from trainer.config import TrainConfig, load_recipe, mixture_of
 from trainer.data import StepPlan
-from trainer.errors import MismatchError
+from trainer.errors import MismatchError, writing
+from trainer.lock import locked
 from trainer.loop import Progress, Setting, train_stages
 from trainer.metrics import MetricsLog, Terminal
-from trainer.parallel import Process, joined
+from trainer.parallel import Process, joined, local_parameter_bytes
 from trainer.record import Identity, resolved
 from trainer.signals import StopWish, listening
+
+STOPPED = 130
+"""Exit code of a run that was asked to stop, as of any command that was interrupted: whoever waits must not go on."""
 
 
 def train(
@@ -39,7 +44,7 @@ def train(
     process: Process | None = None,
     stop_after: int | None = None,
 ) -> int:
-    """Train `recipe` on the token files below `tokens`, in the folder `output`; returns the exit code.
+    """Train `recipe` on the token files below `tokens`, in the folder `output`; returns the exit code: 0, or STOPPED.
 
     An unfinished run of the same recipe and tokens in `output` goes on from its last checkpoint; a finished one is
     left as it is. `restart` deletes it first. `stop_after` stops, resumably, after that step; so do SIGTERM and SIGINT
@@ -51,14 +56,15 @@ def train(
         _say(process, f"{output}: this run is finished; --restart would begin it again")
         return 0
     torch.set_num_threads(order.config.threads)
-    with joined(process) as mesh:
+    with locked(output) if process.leads else nullcontext():
+        with joined(process) as mesh:
+            if process.leads:
+                _open_folder(order, restart=restart)
+            dist.barrier()
+            finished = _train(order, mesh, process, StopWish(after_step=stop_after))
         if process.leads:
-            _open_folder(order, restart=restart)
-        dist.barrier()
-        finished = _train(order, mesh, process, StopWish(after_step=stop_after))
-    if process.leads:
-        _close_folder(order, finished=finished)
-    return 0
+            _close_folder(order, finished=finished)
+    return 0 if finished else STOPPED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +95,7 @@ def _finished(order: _Order) -> bool:
     """Whether the folder holds this run, finished. Raises MismatchError where it holds another."""
     earlier = record.read(order.output)
     if earlier is None:
+        _refuse_foreign(order.output)
         return False
     if earlier["fingerprint"] != order.identity.fingerprint:
         fields = ", ".join(order.identity.differences(earlier["identity"])[:5])
@@ -99,19 +106,33 @@ def _finished(order: _Order) -> bool:
     return bool(earlier["finished"])
 
 
+def _refuse_foreign(output: Path) -> None:
+    """Raise MismatchError where `output`, which has no `run.json`, holds what a run would overwrite."""
+    for path in (*output.glob("checkpoints/*"), *output.glob("metrics.jsonl")):
+        raise MismatchError(
+            f"{path}: is there, but no {output / 'run.json'} that says of which run it is; "
+            "give another --output, or --restart to delete it and begin anew"
+        )
+
+
 def _open_folder(order: _Order, *, restart: bool) -> None:
     checkpoints = order.output / "checkpoints"
-    if restart or record.read(order.output) is None:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        (order.output / "metrics.jsonl").unlink(missing_ok=True)
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    with writing(order.output):
+        if restart:
+            # The record first: should the rest be cut off, nothing calls what is left a finished run.
+            (order.output / "run.json").unlink(missing_ok=True)
+            if checkpoints.exists():
+                shutil.rmtree(checkpoints)
+        checkpoint.remove_drafts(checkpoints)
+        checkpoints.mkdir(exist_ok=True)
     record.write(order.output, order.config, order.identity, finished=False)
 
 
 def _close_folder(order: _Order, *, finished: bool) -> None:
     page = order.output / "curves.html"
     try:
-        curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
+        with writing(page):
+            curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
     except ImportError as error:
         # A bare GPU machine: what it trained is none the worse for it.
         print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
@@ -120,6 +141,7 @@ def _close_folder(order: _Order, *, finished: bool) -> None:
         print(f"{order.output}: finished; curves in {page}", flush=True)
     else:
         print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
+        print(f"curves so far in {page}", flush=True)
 
 
 def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) -> bool:
@@ -129,6 +151,11 @@ def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) ->
     # Nothing draws random numbers while training; should something come to, the recipe has seeded it.
     torch.manual_seed(order.config.seed)
     trained = blank(order.config, stage, mesh, process)
+    held, whole = local_parameter_bytes(trained.model), sum(p.nbytes for p in trained.model.parameters())
+    _say(
+        process,
+        f"{order.config.name}: {process.world} process(es); the first holds {held:,} of {whole:,} parameter bytes",
+    )
     if path and state:
         progress = _resumed(order, path, state, trained, process)
     else:

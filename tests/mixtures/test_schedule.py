@@ -48,9 +48,9 @@ def test_against_counting_by_hand(stages: list[tuple[int, int, dict[str, int]]])
     position = 0
     for span, (context, tokens, weights) in zip(schedule.spans, stages, strict=True):
         assert (span.first, span.context) == (position, context)
-        assert 0 <= (span.last - span.first) * context - tokens < context
+        assert 0 <= (span.end - span.first) * context - tokens < context
         in_stage = dict.fromkeys(weights, 0)
-        for place in range(span.last - span.first):
+        for place in range(span.end - span.first):
             slot = schedule.at(position)
             key = (context, slot.component)
             assert (slot.stage, slot.context, slot.count) == (span.index, context, drawn.get(key, 0))
@@ -90,13 +90,13 @@ def digest(schedule: Schedule, positions: range) -> str:
 
 def test_golden_schedule_of_the_demo() -> None:
     schedule = Schedule(load_mixture("demo"))
-    assert [(span.first, span.last) for span in schedule.spans] == [
+    assert [(span.first, span.end) for span in schedule.spans] == [
         (0, 4688),
         (4688, 5470),
         (5470, 5861),
         (5861, 6252),
     ]
-    assert [digest(schedule, range(span.first, span.last)) for span in schedule.spans] == [
+    assert [digest(schedule, range(span.first, span.end)) for span in schedule.spans] == [
         "81388ba0f2ddd0fa",
         "2809cff1a4796ae3",
         "0b284085019c37c3",
@@ -110,8 +110,8 @@ def test_golden_schedule_of_falcon2() -> None:
     assert digest(schedule, range(0, len(schedule), 1_234_567)) == "9611241f0a75f130"
     for span in schedule.spans:
         budget = schedule.mixture.stages[span.index].tokens
-        assert 0 <= (span.last - span.first) * span.context - budget < span.context
-        assert sum(schedule.sequences(span.index).values()) == span.last - span.first
+        assert 0 <= (span.end - span.first) * span.context - budget < span.context
+        assert sum(schedule.sequences(span.index).values()) == span.end - span.first
 
 
 def test_recipes_are_readable_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,12 +114,12 @@ def test_lineage_names_the_documents_of_a_sequence(stream: Stream) -> None:
     for position in range(0, len(stream), 3):
         tokens = stream.sequence(position).tokens.tolist()
         spans = stream.documents(position)
-        assert [first for _, first, _ in spans] == [0, *(last for _, _, last in spans[:-1])]
+        assert [first for _, first, _ in spans] == [0, *(end for _, _, end in spans[:-1])]
         assert spans[-1][2] == len(tokens)
-        for document_id, first, last in spans:
-            inside = [token for token in tokens[first:last] if token != EOD]
+        for document_id, first, end in spans:
+            inside = [token for token in tokens[first:end] if token != EOD]
             assert {where[token][0] for token in inside} <= {document_id}
-            assert EOD not in tokens[first : last - 1]
+            assert EOD not in tokens[first : end - 1]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_golden_digest(stream: Stream) -> None:
 
 
 def test_what_the_stream_tells(stream: Stream) -> None:
-    assert [(s.name, s.context, s.first, s.last) for s in stream.spans] == [
+    assert [(s.name, s.context, s.first, s.end) for s in stream.spans] == [
         ("s1", 8, 0, 125),
         ("s2", 16, 125, 157),
         ("s3", 8, 157, 182),

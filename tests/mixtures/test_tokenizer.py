@@ -123,6 +123,16 @@ def test_bad_files_are_named(bpe: str, tmp_path: Path) -> None:
         open_tokenizer(path)
 
 
+def test_an_end_of_document_token_that_is_not_special_is_refused(bpe: str, tmp_path: Path) -> None:
+    """The library encodes such a token wherever its string stands."""
+    path, content = tmp_path / "t.json", json.loads(bpe)
+    for token in content["added_tokens"]:
+        token["special"] = token["content"] != "<|endoftext|>"
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match=r"t\.json: encodes the text '<\|endoftext\|>' as a special token"):
+        open_tokenizer(path)
+
+
 def test_a_model_that_can_forge_its_specials_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}

@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from tests.trainer.runs import assert_same, tensors, untimed
 from trainer import checkpoint
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, WriteError
 
 Run = Callable[..., Path]
 
@@ -57,9 +58,11 @@ def test_a_disk_that_is_full_leaves_the_earlier_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     stopped = run(recipe, stop_after=5)
-    with monkeypatch.context() as patched, pytest.raises(CheckpointError, match=r"No space left on device.*free space"):
+    with monkeypatch.context() as patched, pytest.raises(WriteError, match=r"step-.*No space left.*free space") as stop:
         patched.setattr(checkpoint, "save_tensors", full_disk)
         run(recipe)
+    assert stop.value.exit_code == 1
+    assert [path.name for path in (stopped / "checkpoints").glob(".*")] == []
     assert checkpoint.found(stopped).name == "step-00000005"
     resumed = run(recipe)
     assert_same(tensors(checkpoint.found(resumed)), tensors(checkpoint.found(uninterrupted)))
@@ -74,3 +77,18 @@ def test_saving_the_same_step_again_replaces_it(recipe: Path, run: Run, uninterr
     path.rename(stopped / "checkpoints" / "set-aside")
     run(recipe, stop_after=3)
     assert_same(tensors(path), first)
+
+
+@pytest.mark.parametrize("missing", ["__0_0.distcp", ".metadata", "state.json"])
+def test_a_checkpoint_that_is_not_whole_is_refused_and_the_one_before_it_serves(
+    recipe: Path, run: Run, uninterrupted: Path, missing: str, capsys: Any
+) -> None:
+    run(recipe, stop_after=4)
+    stopped = run(recipe, stop_after=5)
+    last = checkpoint.found(stopped)
+    (last / missing).unlink()
+    with pytest.raises(CheckpointError, match="step-00000005: .*missing|step-00000005: cannot be read"):
+        run(recipe)
+    assert "Traceback" not in capsys.readouterr().err
+    shutil.rmtree(last)
+    assert_same(tensors(checkpoint.found(run(recipe))), tensors(checkpoint.found(uninterrupted)))

@@ -84,3 +84,10 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
 
     config = load_recipe("falcon2-11b")
     assert load(TrainConfig, resolved(config)) == config
+
+
+def test_a_folder_of_a_recipes_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `falconmix train demo --output demo`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert mixture_of(load_recipe("demo"), "demo").name == "demo"

@@ -25,7 +25,7 @@ def spans(*lengths: tuple[int, int]) -> list[StageSpan]:
     """Spans of (sequences, context)."""
     found, first = [], 0
     for index, (sequences, context) in enumerate(lengths):
-        found.append(StageSpan(index=index, name="any", context=context, first=first, last=first + sequences))
+        found.append(StageSpan(index=index, name="any", context=context, first=first, end=first + sequences))
         first += sequences
     return found
 
@@ -47,14 +47,14 @@ def test_steps_take_every_sequence_once_and_follow_the_ramp(plan: tuple[list[Sta
     stretch, stages = plan
     steps, position = StepPlan(stretch, stages), 0
     for number in range(1, len(steps) + 1):
-        (span,) = (span for span in stretch if span.first <= position < span.last)
+        (span,) = (span for span in stretch if span.first <= position < span.end)
         seen = (position - span.first) * span.context
         batch = [size.sequences for size in stages[span.index].batch if size.from_tokens <= seen][-1]
-        count = min(batch, span.last - position)
+        count = min(batch, span.end - position)
         expected = Step(number=number, stage=span.index, context=span.context, first=position, count=count)
         assert steps.step(number) == expected
         position += count
-    assert position == stretch[-1].last
+    assert position == stretch[-1].end
     with pytest.raises(IndexError):
         steps.step(len(steps) + 1)
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.trainer.runs import tensors
 from trainer import checkpoint, hf
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, WriteError
 from trainer.model import greedy
 
 PROMPTS = torch.randint(12, 320, (3, 20), generator=torch.Generator().manual_seed(4))
@@ -104,13 +104,45 @@ def test_an_export_replaces_an_export_and_nothing_else(uninterrupted: Path, expo
     output = tmp_path / "hf"
     shutil.copytree(exported, output)
     (output / "config.json").write_text("{}")
+    (output / "model-00001-of-00002.safetensors").write_text("of an earlier, larger one")
     assert json.loads((hf.export(uninterrupted, output) / "config.json").read_text())["vocab_size"] == 320
+    assert not list(output.glob("model-*"))
     precious = tmp_path / "thesis"
     precious.mkdir()
-    (precious / "chapter.txt").write_text("long work")
-    with pytest.raises(CheckpointError, match="thesis: holds something else"):
-        hf.export(uninterrupted, precious)
-    assert (precious / "chapter.txt").read_text() == "long work"
+    for name in ("chapter.txt", "config.json"):  # the second as in anybody's model
+        (precious / name).write_text("long work")
+        with pytest.raises(CheckpointError, match="thesis: holds something else"):
+            hf.export(uninterrupted, precious)
+        assert (precious / name).read_text() == "long work"
+    with pytest.raises(CheckpointError, match="something else"):
+        hf.export(uninterrupted, precious / "chapter.txt")
+
+
+def test_it_may_be_written_to_the_folder_one_is_in(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hf").mkdir()
+    monkeypatch.chdir(tmp_path / "hf")
+    hf.export(uninterrupted, Path())
+    assert (tmp_path / "hf" / "model.safetensors").stat().st_mode & 0o777 == 0o644
+    assert json.loads((tmp_path / "hf" / "falconmix.json").read_text())["checkpoint"] == "step-00000022"
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_earlier_export(
+    uninterrupted: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import SafetensorError
+
+    def full_disk(*_: Any) -> None:
+        raise SafetensorError("No space left on device")
+
+    output = tmp_path / "hf"
+    shutil.copytree(exported, output)
+    monkeypatch.setattr(hf, "_write_weights", full_disk)
+    with pytest.raises(WriteError, match=r"hf: cannot be written \(No space left on device\)"):
+        hf.export(uninterrupted, output)
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+    assert load_file(output / "model.safetensors")
 
 
 @pytest.fixture
@@ -128,6 +160,10 @@ def test_what_is_no_checkpoint_is_refused_by_name(copy: Callable[[], Path], tmp_
     with pytest.raises(CheckpointError, match=r"not a checkpoint \(state\.json is missing\)"):
         hf.export(tmp_path, tmp_path / "hf")
     damaged = copy()
+    (damaged / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    with pytest.raises(CheckpointError, match=r"step-00000022/tokenizer\.json: missing"):
+        hf.export(damaged, tmp_path / "hf")
+    (tmp_path / "tokenizer.json").rename(damaged / "tokenizer.json")
     shard = damaged / "__0_0.distcp"
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="step-00000022: cannot be read"):

@@ -1,6 +1,9 @@
 import io
 from pathlib import Path
 
+import pytest
+
+from trainer.errors import WriteError
 from trainer.metrics import MetricsLog, Terminal, read
 
 
@@ -36,6 +39,15 @@ def test_a_log_without_a_path_writes_nothing(tmp_path: Path) -> None:
     log.write(record(1))
     assert log.size() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_once(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl", keep_bytes=0)
+    log._file = Path("/dev/full").open("a")  # noqa: SIM115
+    with pytest.raises(WriteError, match=r"metrics\.jsonl: cannot be written \(No space left on device\)") as stop:
+        log.write(record(1))
+    assert stop.value.exit_code == 1
+    log.close()
 
 
 def test_elsewhere_than_on_a_terminal_lines_are_rare() -> None:

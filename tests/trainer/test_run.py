@@ -16,8 +16,9 @@ import pytest
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint, loop
-from trainer.errors import CheckpointError, DivergedError, MismatchError
-from trainer.run import train
+from trainer.errors import BusyError, CheckpointError, DivergedError, MismatchError
+from trainer.lock import locked
+from trainer.run import STOPPED, train
 
 Run = Callable[..., Path]
 STEPS = 22
@@ -79,6 +80,7 @@ def test_a_half_written_checkpoint_is_never_seen(recipe: Path, run: Run, uninter
     shutil.copytree(stopped / "checkpoints" / "step-00000009", half)
     (half / "__0_0.distcp").write_bytes(b"cut off")
     resumed = run(recipe)
+    assert not half.exists()
     assert_same(final_tensors(resumed), final_tensors(uninterrupted))
 
 
@@ -136,7 +138,7 @@ def test_another_recipe_is_refused_until_restart(recipe: Path, tokens: Path, run
         train(other, tokens=tokens, output=output)
     assert refusal.value.exit_code == 2
     assert checkpoint.read_state(checkpoint.found(output)).step == 2
-    assert train(other, tokens=tokens, output=output, restart=True, stop_after=1) == 0
+    assert train(other, tokens=tokens, output=output, restart=True, stop_after=1) == STOPPED
     assert checkpoint.read_state(checkpoint.found(output)).step == 1
     assert [record["step"] for record in untimed(output) if record["kind"] == "step"] == [1]
 
@@ -144,7 +146,7 @@ def test_another_recipe_is_refused_until_restart(recipe: Path, tokens: Path, run
 def test_how_often_checkpoints_are_kept_may_change(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
     output = run(recipe, stop_after=2)
     other = write_recipe(tmp_path / "other", ("every_steps: 4", "every_steps: 1"))
-    assert train(other, tokens=tokens, output=output, stop_after=5) == 0
+    assert train(other, tokens=tokens, output=output, stop_after=5) == STOPPED
     assert sorted(path.name[-2:] for path in output.glob("checkpoints/step-*")) == ["04", "05"]
 
 
@@ -187,6 +189,31 @@ def test_a_vocabulary_too_small_is_refused(tokens: Path, run: Run, tmp_path: Pat
 
 def test_a_damaged_run_record_is_named(recipe: Path, tokens: Path, run: Run) -> None:
     output = run(recipe, stop_after=1)
-    (output / "run.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"run\.json: cannot be read"):
+    for content, message in (("{", "cannot be read"), ("{}", "not a record"), ("[]", "not a record")):
+        (output / "run.json").write_text(content)
+        with pytest.raises(CheckpointError, match=rf"run\.json: {message}.*--restart"):
+            train(recipe, tokens=tokens, output=output)
+
+
+def test_checkpoints_of_unknown_origin_are_not_deleted(recipe: Path, tokens: Path, run: Run) -> None:
+    output = run(recipe, stop_after=1)
+    (output / "run.json").unlink()
+    with pytest.raises(MismatchError, match=r"step-00000001: is there, but no .*run\.json"):
         train(recipe, tokens=tokens, output=output)
+    assert checkpoint.found(output).name == "step-00000001"
+    assert train(recipe, tokens=tokens, output=output, restart=True, stop_after=2) == STOPPED
+    assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+def test_one_process_at_a_time_trains_in_a_folder(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(BusyError, match="another process trains here") as refusal:
+        run(recipe)
+    assert refusal.value.exit_code == 2
+    assert run(recipe, stop_after=1)
+
+
+def test_it_says_what_it_is_and_where_the_curves_are(recipe: Path, run: Run, capsys: Any) -> None:
+    output = run(recipe, stop_after=1)
+    shown = capsys.readouterr().out
+    assert "tiny: 1 process(es); the first holds 99,072 of 99,072 parameter bytes" in shown
+    assert f"curves so far in {output}/curves.html" in shown
