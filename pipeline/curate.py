@@ -79,13 +79,13 @@ def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
     _check_bytes(extracted)
     _warn_of_damage(extracted, progress)
     sources = [publish.Source(record["unit"], record["report"]["warc_path"]) for record in extracted]
-    removed = _deduplicate(run, engine, progress, sources)
-    shards = _shards(extracted, removed)
+    decided = _deduplicate(run, engine, progress, sources)
+    shards = _shards(extracted, decided)
     published = _publish(run, engine, progress, sources, shards)
     publish.publish_damage(store, sources)
     _remove_stale(store, shards)
     lookup.build(store)
-    summary = collect(run, extracted, list(zip(shards, published, strict=True)), nodes)
+    summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
     check_pages(summary)
     write_report(store, summary)
     run.finish({record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted})
@@ -116,15 +116,16 @@ def _deduplicate(run: Run, engine: Engine, progress: Progress, sources: Sequence
     work = partial(dedup.deduplicate, output=run.store.root, recipe=run.recipe, sources=tuple(sources))
     (outcome,) = _finished(engine, work, [run.key], "deduplicate")
     assert outcome.result
+    progress.advance(Counter())
     return outcome.result
 
 
-def _shards(extracted: Sequence[Record], removed: Record) -> list[Shard]:
+def _shards(extracted: Sequence[Record], decided: Record) -> list[Shard]:
     """Which files to publish, from the totals alone."""
-    rejects = Counter(removed["report"]["stages"])
+    rejects = Counter(decided["report"]["stages"])
     for record in extracted:
         rejects.update({stage: n for stage, n in record["report"]["funnel"].items() if stage != "kept"})
-    return document_shards(removed["report"]["text_bytes"]) + reject_shards(rejects)
+    return document_shards(decided["report"]["text_bytes"]) + reject_shards(rejects)
 
 
 def _publish(
@@ -132,8 +133,12 @@ def _publish(
 ) -> list[Record]:
     progress.phase("publish", len(shards), 0)
     work = partial(publish.publish_shard, output=run.store.root, sources=tuple(sources), key=run.key)
-    records = {outcome.unit.name: outcome.result for outcome in _finished(engine, work, shards, "publish")}
-    return [record for shard in shards if (record := records[shard.name])]
+    records: dict[str, Record] = {}
+    for outcome in _finished(engine, work, shards, "publish"):
+        assert outcome.result
+        records[outcome.unit.name] = outcome.result
+        progress.advance(Counter())
+    return [records[shard.name] for shard in shards]
 
 
 def _finished(

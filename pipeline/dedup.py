@@ -8,6 +8,7 @@ that share a band.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.manifest import Manifest
 from pipeline.publish import REMOVED, REMOVED_SCHEMA, SIZES, SIZES_SCHEMA, Source
 from pipeline.recipe import MinhashRecipe, Recipe
 from pipeline.store import Store
+from pipeline.unit import table_name
 from stages import schema
 from stages.clusters import cluster_table
 from stages.dedup_order import ORDER_COLUMNS, order_rank
@@ -32,6 +34,7 @@ from stages.verify import Buckets, Edges, VerifyRules, candidate_groups, verify
 
 PHASE = "dedup"
 CLUSTERS = "dedup/clusters.parquet"
+PLACE = [("warc_path", "ascending"), ("warc_offset", "ascending")]
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -48,11 +51,14 @@ def deduplicate(key: str, *, output: Path, recipe: Recipe, sources: Sequence[Sou
     manifest = Manifest(store, PHASE)
     if record := manifest.done("all", key):
         return record
+    started_s = time.process_time()
     search = _Search(store, recipe, sources)
     report = search.run()
-    store.write_table(REMOVED, pa.concat_tables([REMOVED_SCHEMA.empty_table(), *search.removed]), REMOVED_SCHEMA)
-    store.write_table(SIZES, search.sizes, SIZES_SCHEMA)
+    removed = pa.concat_tables([REMOVED_SCHEMA.empty_table(), *search.removed])
+    store.write_table(REMOVED, removed.sort_by(PLACE), REMOVED_SCHEMA)  # by input, so that a shard skips the others
+    store.write_table(SIZES, search.sizes.sort_by(PLACE), SIZES_SCHEMA)
     store.write_table(CLUSTERS, search.clusters, schema.CLUSTER)
+    report["cpu_s"] = time.process_time() - started_s
     return manifest.finish("all", key, [REMOVED, SIZES, CLUSTERS], report)
 
 
@@ -64,7 +70,9 @@ class _Search:
         self._recipe = recipe
         self._sources = sources
         columns = [*ORDER_COLUMNS, "language", "text_bytes", "url_key", "text_key"]
-        self._pages = pa.concat_tables(self._read("keys", source, columns) for source in sources).combine_chunks()
+        tables = [self._read("keys", source, columns) for source in sources]
+        self._ends = np.cumsum([table.num_rows for table in tables])
+        self._pages = pa.concat_tables(tables).combine_chunks()
         self._rank = order_rank(self._pages, recipe.source_priority)
         self._salt = _salts(self._pages["language"].combine_chunks())
         self._alive: Mask = np.ones(self._pages.num_rows, np.bool_)
@@ -90,9 +98,7 @@ class _Search:
 
     def _drop_repeated_records(self) -> None:
         """Of all captures with one id, dropped ones included, the first in (warc_path, warc_offset) stays."""
-        places = pa.concat_tables(self._all_captures()).sort_by(
-            [("warc_path", "ascending"), ("warc_offset", "ascending")]
-        )
+        places = pa.concat_tables(self._all_captures()).sort_by(PLACE)
         codes = places["id"].combine_chunks().dictionary_encode().indices.to_numpy()
         first = _first_of_each(codes, np.arange(len(codes)))
         repeated = np.flatnonzero(first != np.arange(len(codes)))
@@ -152,17 +158,14 @@ class _Search:
 
     def _texts(self, rows: Rows) -> pa.Array:
         """Corrected texts of `rows` (ascending): pages of a source lie together, in the order of its tables."""
-        wanted = self._pages.select(["warc_path", "warc_offset"]).take(pa.array(rows))
-        pieces = [pa.chunked_array([], pa.large_string())]
-        for source in self._sources:
-            offsets = wanted.filter(pc.equal(wanted["warc_path"], source.warc_path))["warc_offset"].combine_chunks()
-            if len(offsets):
+        pieces = []
+        for source, mine in zip(self._sources, np.split(rows, np.searchsorted(rows, self._ends)[:-1]), strict=True):
+            if len(mine):
+                offsets = self._pages["warc_offset"].take(pa.array(mine)).combine_chunks()
                 table = self._read("extracted", source, ["warc_offset", "corrected"])
                 place = pc.index_in(offsets, table["warc_offset"].combine_chunks())
-                pieces.append(table["corrected"].cast(pa.large_string()).take(place))
-        return pa.chunked_array(
-            [chunk for piece in pieces for chunk in piece.chunks], pa.large_string()
-        ).combine_chunks()
+                pieces += table["corrected"].cast(pa.large_string()).take(place).chunks
+        return pa.chunked_array(pieces, pa.large_string()).combine_chunks()
 
     def _kill(
         self,
@@ -188,9 +191,8 @@ class _Search:
                 yield self._read(folder, source, ["id", "warc_path", "warc_offset"])
 
     def _read(self, folder: str, source: Source, columns: list[str]) -> pa.Table:
-        return pq.read_table(
-            self._store.path(f"work/{folder}/{source.unit}.parquet"), columns=columns, partitioning=None
-        )
+        path = self._store.path(table_name(folder, source.unit))
+        return pq.read_table(path, columns=columns, partitioning=None)
 
 
 def _salts(languages: pa.Array) -> NDArray[np.uint64]:
@@ -204,9 +206,10 @@ def _salts(languages: pa.Array) -> NDArray[np.uint64]:
 def _first_of_each(codes: NDArray[Any], rank: Rows) -> Rows:
     """For each row, the row of lowest rank that has its code."""
     order = np.lexsort((rank, codes))
-    starts = np.concatenate([[True], codes[order][1:] != codes[order][:-1]]) if len(codes) else np.empty(0, np.bool_)
     first = np.empty(len(codes), np.int64)
-    first[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]] if len(codes) else order
+    if len(codes):
+        starts = np.concatenate([[True], codes[order][1:] != codes[order][:-1]])
+        first[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
     return first
 
 

@@ -6,6 +6,7 @@ and writes the rows ordered by id.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.manifest import Manifest
 from pipeline.shards import Shard
 from pipeline.statistics import count_documents, count_rejects
 from pipeline.store import Store
+from pipeline.unit import table_name
 from stages import schema
 
 PHASE = "publish"
@@ -43,6 +45,9 @@ REMOVED_SCHEMA = pa.schema(
 SIZES_SCHEMA = pa.schema([("warc_path", pa.string()), ("warc_offset", pa.int64()), ("cluster_size", pa.int64())])
 """Documents that stand for more than themselves."""
 
+_DECISION = ("stage", "rule", "value", "threshold", "detail")
+_COPIED = [name for name in schema.EXTRACTED.names if name in schema.DOCUMENT.names and name != "text"]
+
 
 @dataclass(frozen=True)
 class Source:
@@ -54,44 +59,39 @@ class Source:
 
 def publish_shard(shard: Shard, *, output: Path, sources: Sequence[Source], key: str) -> dict[str, Any]:
     """Write one shard and its manifest record, which is returned. `key` changes with the rows that exist."""
-    store, manifest = Store(output), Manifest(Store(output), PHASE)
+    store = Store(output)
+    manifest = Manifest(store, PHASE)
     unit = shard.name.removesuffix(".parquet").replace("/", "-")
     if record := manifest.done(unit, key):
         return record
+    started_s = time.process_time()
     if shard.stage is None:
-        table, declared, count = (
-            _sorted(_documents(store, shard, sources), schema.DOCUMENT),
-            schema.DOCUMENT,
-            count_documents,
-        )
+        rows, declared, count = _documents(store, shard, sources), schema.DOCUMENT, count_documents
     else:
-        table, declared, count = _sorted(_rejects(store, shard, sources), schema.REJECT), schema.REJECT, count_rejects
+        rows, declared, count = _rejects(store, shard, sources), schema.REJECT, count_rejects
+    table = pa.concat_tables([declared.empty_table(), *rows]).sort_by(ORDER).combine_chunks()
     store.write_table(shard.name, table, declared)
-    return manifest.finish(unit, key, [shard.name], count(table))
+    report = count(table) | {"cpu_s": time.process_time() - started_s}
+    return manifest.finish(unit, key, [shard.name], report)
 
 
 def publish_damage(store: Store, sources: Sequence[Source]) -> None:
     """Write the table of byte ranges that could not be read."""
-    tables = [pq.read_table(store.path(f"work/damage/{source.unit}.parquet")) for source in sources]
+    tables = [_read(store, "damage", source, schema.DAMAGE.names) for source in sources]
     table = pa.concat_tables([schema.DAMAGE.empty_table(), *tables])
     order = [("warc_path", "ascending"), ("start", "ascending"), ("end", "ascending")]
     store.write_table(DAMAGED, table.sort_by(order).combine_chunks(), schema.DAMAGE)
 
 
-def _sorted(tables: Iterator[pa.Table], declared: pa.Schema) -> pa.Table:
-    table = pa.concat_tables([declared.empty_table(), *tables])
-    return table.sort_by(ORDER).combine_chunks()
-
-
 def _documents(store: Store, shard: Shard, sources: Sequence[Source]) -> Iterator[pa.Table]:
     wanted = pc.field("verdict_stage").is_null() & (pc.field("language") == shard.language) & shard.holds_id()
     for source in sources:
-        rows = _read(store, "extracted", source, wanted)
+        rows = _read(store, "extracted", source, ["corrected", *_COPIED], wanted)
         rows = rows.filter(_place(rows, _decided(store, REMOVED, source)).is_null())
         sizes = _decided(store, SIZES, source)
         size = pc.fill_null(sizes["cluster_size"].take(_place(rows, sizes)), 1)
-        rows = rows.set_column(rows.schema.get_field_index("text"), "text", rows["corrected"])
-        yield rows.append_column("cluster_size", size).select(schema.DOCUMENT.names).cast(schema.DOCUMENT)
+        rows = rows.append_column("text", rows["corrected"]).append_column("cluster_size", size)
+        yield rows.select(schema.DOCUMENT.names).cast(schema.DOCUMENT)
 
 
 def _rejects(store: Store, shard: Shard, sources: Sequence[Source]) -> Iterator[pa.Table]:
@@ -99,41 +99,46 @@ def _rejects(store: Store, shard: Shard, sources: Sequence[Source]) -> Iterator[
         removed = _decided(store, REMOVED, source)
         for rows in (_dropped(store, shard, source), _judged(store, shard, source)):
             place = _place(rows, removed)
-            own = pc.equal(rows["stage"].cast(pa.string()), shard.stage)
-            yield rows.filter(pc.and_(place.is_null(), pc.fill_null(own, False))).cast(schema.REJECT)
-            chosen = pc.equal(removed["stage"].take(place), shard.stage)
-            yield _with_decision(rows, removed, place).filter(pc.fill_null(chosen, False)).cast(schema.REJECT)
+            own = rows.filter(place.is_null())
+            decided = _as_rejects(rows, {name: removed[name].take(place) for name in _DECISION})
+            for table in (own, decided):
+                yield _of_stage(table, shard.stage)
+
+
+def _of_stage(rows: pa.Table, stage: str | None) -> pa.Table:
+    """The rejects of one stage; a dictionary of that name alone, whatever other stages the unit had."""
+    mine = rows.filter(pc.equal(rows["stage"], stage))
+    names = pa.array([stage] * mine.num_rows, pa.string()).dictionary_encode()
+    return mine.set_column(mine.schema.get_field_index("stage"), "stage", names).cast(schema.REJECT)
 
 
 def _dropped(store: Store, shard: Shard, source: Source) -> pa.Table:
-    return _read(store, "dropped", source, shard.holds_id())
+    rows = _read(store, "dropped", source, schema.REJECT.names, shard.holds_id())
+    return _as_rejects(rows, {})
 
 
 def _judged(store: Store, shard: Shard, source: Source) -> pa.Table:
     """Pages that reached extraction, in the columns of a reject (null stage and rule where the recipe kept them)."""
-    rows = _read(store, "extracted", source, shard.holds_id())
+    rows = _read(store, "extracted", source, ["text", "verdict", "verdict_stage", *_COPIED], shard.holds_id())
     verdict = rows["verdict"].combine_chunks()
-    columns = {name: pc.struct_field(verdict, name) for name in ("rule", "value", "threshold", "detail")}
+    columns = {field.name: pc.struct_field(verdict, field.name) for field in schema.VERDICT}
     columns["stage"] = rows["verdict_stage"]
     columns["text"] = pc.utf8_slice_codeunits(rows["text"], 0, schema.REJECT_TEXT_CHARS)
     return _as_rejects(rows, columns)
 
 
-def _with_decision(rows: pa.Table, removed: pa.Table, place: pa.ChunkedArray) -> pa.Table:
-    return _as_rejects(
-        rows, {name: removed[name].take(place) for name in ("stage", "rule", "value", "threshold", "detail")}
-    )
-
-
 def _as_rejects(rows: pa.Table, columns: dict[str, Any]) -> pa.Table:
-    arrays = [columns[field.name] if field.name in columns else rows[field.name] for field in schema.REJECT]
-    nullable = pa.schema([field.with_nullable(True) for field in schema.REJECT])
-    casts = [array.cast(field.type) for array, field in zip(arrays, schema.REJECT, strict=True)]
-    return pa.Table.from_arrays(casts, schema=nullable)
+    """`rows` in the columns of a reject, each from `columns` where it is there; `stage` as plain strings."""
+    arrays = dict(zip(rows.schema.names, rows.columns, strict=True)) | columns
+    arrays["stage"] = arrays["stage"].cast(pa.string())
+    return pa.table({name: arrays[name] for name in schema.REJECT.names})
 
 
-def _read(store: Store, folder: str, source: Source, wanted: pc.Expression) -> pa.Table:
-    return pq.read_table(store.path(f"work/{folder}/{source.unit}.parquet"), filters=wanted, partitioning=None)
+def _read(
+    store: Store, folder: str, source: Source, columns: list[str], wanted: pc.Expression | None = None
+) -> pa.Table:
+    path = store.path(table_name(folder, source.unit))
+    return pq.read_table(path, columns=columns, filters=wanted, partitioning=None)
 
 
 def _decided(store: Store, name: str, source: Source) -> pa.Table:

@@ -52,7 +52,7 @@ class RayEngine:
         common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "namespace": "falconmix"}
         if address is None:
             self._ray.init(
-                num_cpus=workers or os.cpu_count(),
+                num_cpus=workers,  # None: Ray counts the cores that this process may use
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **common,

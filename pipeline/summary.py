@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.capture import CAPTURE_TYPES
 from pipeline.errors import UsageError, WorkError
 from pipeline.report import render
 from pipeline.run import Run
@@ -38,10 +39,12 @@ def write_report(store: Store, summary: Summary) -> None:
     store.write_json(NAME, summary)
 
 
-def collect(run: Run, extracted: Sequence[Record], published: Published, nodes: Counter[str]) -> Summary:
+def collect(
+    run: Run, extracted: Sequence[Record], decided: Record, published: Published, nodes: Counter[str]
+) -> Summary:
     """Put the numbers together.
 
-    extracted: manifest records of the units. published: shards with their manifest records.
+    extracted: manifest records of the units. decided: that of deduplication. published: shards with theirs.
     """
     kept = [(shard, record["report"]) for shard, record in published if shard.stage is None]
     dropped = [(shard, record["report"]) for shard, record in published if shard.stage is not None]
@@ -57,7 +60,8 @@ def collect(run: Run, extracted: Sequence[Record], published: Published, nodes: 
         "by_domain": _by_domain(kept, dropped),
         "histograms": _histograms(kept, dropped),
         "datasets": _datasets(kept),
-        "cpu_seconds": {"by_stage": dict(total(record["report"]["cpu_s"] for record in extracted))},
+        "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
+        "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }
 
@@ -106,7 +110,7 @@ def _totals(extracted: Sequence[Record], inputs: Sequence[Record]) -> Record:
         "padding_bytes": add("padding"),
         "damaged_bytes": add("damaged"),
         "damaged_ranges": add("damaged_ranges"),
-        "other_records": {kind: n for kind, n in counts.items() if kind not in ("response", "resource", "conversion")},
+        "other_records": {kind: n for kind, n in counts.items() if kind not in CAPTURE_TYPES},
         "poisoned": sum(record["report"]["poisoned"] for record in extracted),
     }
 
@@ -163,6 +167,15 @@ def _histograms(kept: Published, dropped: Published) -> Record:
 def _add_bins(shards: Published, name: str, edges: Sequence[float]) -> list[int]:
     bins: Iterable[Sequence[int]] = [[0] * (len(edges) - 1), *(report[name] for _, report in shards)]
     return [sum(column) for column in zip(*bins, strict=True)]
+
+
+def _cpu_seconds(extracted: Sequence[Record], decided: Record, published: Published) -> dict[str, float]:
+    """CPU seconds of the tasks by what they did, guarded processes included; the start of processes is in `pages`."""
+    return {
+        **total(record["report"]["cpu_s"] for record in extracted),
+        "deduplicate": decided["report"]["cpu_s"],
+        "publish": sum(record["report"]["cpu_s"] for _, record in published),
+    }
 
 
 def _datasets(kept: Published) -> list[Record]:

@@ -38,6 +38,8 @@ def open_tools(recipe: Recipe, output: Path, fingerprint: str) -> Tools:
     """The tools of a run, opened once per process."""
     key = (output, fingerprint)
     if key not in _opened:
+        for tools in _opened.values():
+            tools.guard.close()
         _opened.clear()
         _opened[key] = _open(recipe, Store(output))
     return _opened[key]

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.capture import Capture
+from pipeline.capture import CAPTURE_TYPES, Capture
 from pipeline.file_report import FileReport
 from pipeline.guard import Poisoned
 from pipeline.inputs import Input
@@ -76,10 +76,12 @@ def extract_unit(unit: Unit, *, output: Path, recipe: Recipe) -> dict[str, Any]:
         return record
     sieve = _Sieve(unit.input, open_tools(recipe, output, unit.fingerprint))
     report = sieve.run()
+    started_s = time.process_time()
     files = []
     for folder, rows in sieve.tables.items():
         files.append(table_name(folder, unit.name))
         store.write_table(files[-1], rows.table(), rows.schema)
+    report["cpu_s"]["write"] = time.process_time() - started_s
     return manifest.finish(unit.name, unit.key, files, report)
 
 
@@ -97,10 +99,6 @@ class _Rows:
 
     def table(self) -> pa.Table:
         return pa.Table.from_batches(self.batches, self.schema).sort_by(self.order).combine_chunks()
-
-    @property
-    def count(self) -> int:
-        return sum(batch.num_rows for batch in self.batches)
 
 
 class _Sieve:
@@ -136,8 +134,8 @@ class _Sieve:
             for batch in _batches(captures):
                 self._sieve(batch)
         self._add_damage(report)
-        self._cpu_s["pages"] = self._tools.guard.cpu_s - child_s
-        self._cpu_s["read"] = time.process_time() - started_s - self._cpu_s["gates"] - self._cpu_s["text"]
+        self._cpu_s["read"] = time.process_time() - started_s - sum(self._cpu_s.values())
+        self._cpu_s["pages"] += self._tools.guard.cpu_s - child_s
         return self._report(report, stream.hexdigest())
 
     def _sieve(self, batch: pa.RecordBatch) -> None:
@@ -145,7 +143,8 @@ class _Sieve:
             verdicts, steps = first_verdict(batch, self._tools.gates)
             self._drop(batch.filter(steps.is_valid()), verdicts.drop_null(), steps.drop_null())
             batch = batch.filter(steps.is_null())
-        pages = _page_table(batch, [self._settle(result) for result in self._tools.guard.map(_pages(batch))])
+        with self._clock("pages"):  # this side of the pipe
+            pages = _page_table(batch, [self._settle(result) for result in self._tools.guard.map(_pages(batch))])
         with self._clock("text"):
             early = pc.fill_null(pc.is_in(pages.column("verdict_stage"), pa.array(EARLY_STAGES)), False)
             stopped = pages.filter(early)
@@ -167,7 +166,7 @@ class _Sieve:
         self._funnel.update(decided.column("verdict_stage").drop_null().to_pylist())
 
     def _drop(self, pages: pa.RecordBatch, verdicts: pa.Array, steps: pa.Array) -> None:
-        columns = {name: pc.struct_field(verdicts, name) for name in ("rule", "value", "threshold", "detail")}
+        columns = {field.name: pc.struct_field(verdicts, field.name) for field in schema.VERDICT}
         columns["stage"] = steps.dictionary_encode()
         if "text" in pages.schema.names:
             columns["text"] = pc.utf8_slice_codeunits(pages.column("text"), 0, schema.REJECT_TEXT_CHARS)
@@ -195,7 +194,7 @@ class _Sieve:
             "first_damage": report.damaged[0].reason if report.damaged else None,
             "single_stream": report.single_stream,
             "counts": dict(report.types),
-            "captures": self.tables["extracted"].count + self.tables["dropped"].count,
+            "captures": sum(report.types[kind] for kind in CAPTURE_TYPES),
             "funnel": dict(self._funnel),
             "poisoned": self._poisoned,
             "cpu_s": dict(self._cpu_s),

@@ -26,21 +26,30 @@ LIBRARIES = (
     "resiliparse",
     "faust-cchardet",
     "fasttext-predict",
+    "idna",
     "brotli",
     "zstandard",
     "pyarrow",
     "numpy",
     "numba",
 )
-READER = (
+MODULES = (
     "byte_source.py",
     "capture.py",
     "content_coding.py",
     "dedup.py",
+    "file_report.py",
+    "guard.py",
+    "guard_child.py",
     "gzip_members.py",
     "http.py",
+    "models.py",
+    "page_worker.py",
     "publish.py",
+    "recipe.py",
     "shards.py",
+    "store.py",
+    "tools.py",
     "unit.py",
     "warc.py",
     "warc_record.py",
@@ -74,8 +83,8 @@ def code_digest() -> str:
     """Digest of the sources that shape results, as 32 hex digits."""
     state = hashlib.blake2b(digest_size=16)
     stages = [(name, file) for name, file in _files(resources.files("stages"), "stages")]
-    reader = [(name, resources.files("pipeline").joinpath(name)) for name in READER]
-    for name, file in sorted([*stages, *reader], key=lambda pair: pair[0]):
+    pipeline = [(name, resources.files("pipeline").joinpath(name)) for name in MODULES]
+    for name, file in sorted([*stages, *pipeline], key=lambda pair: pair[0]):
         body = file.read_bytes()
         state.update(f"{name}\0{len(body)}\0".encode() + body)
     return state.hexdigest()

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from stages.cascade import Step, first_verdict
 from stages.language import LanguageRules, filter_language
 from stages.rules import RuleSet, apply_rules
-from stages.schema import EXTRACTED, VERDICT
+from stages.schema import EXTRACTED
 from stages.signals import compute
 from stages.stop_words import StopWords
 
@@ -44,23 +44,19 @@ def decide(pages: pa.RecordBatch, rules: TextRules) -> pa.RecordBatch:
     measured = _with_columns(pages, signals)
     verdicts, steps = _decided(measured, rules)
     corrected = pc.if_else(steps.is_null(), pages.column("text"), pa.scalar(None, pa.string()))
-    decided = {"verdict": verdicts, "verdict_stage": steps, "corrected": corrected}
-    columns = [decided.get(field.name) for field in EXTRACTED]
-    filled = [
-        measured.column(field.name) if column is None else column
-        for field, column in zip(EXTRACTED, columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(filled, schema=EXTRACTED)
+    columns = dict(zip(measured.schema.names, measured.columns, strict=True))
+    columns |= {"verdict": verdicts, "verdict_stage": steps, "corrected": corrected}
+    return pa.RecordBatch.from_arrays([columns[name] for name in EXTRACTED.names], schema=EXTRACTED)
 
 
 def _decided(pages: pa.RecordBatch, rules: TextRules) -> tuple[pa.Array, pa.Array]:
     """Verdict and step of each row: the one it came with, or that of the first filter that fires."""
-    brought, brought_step = pages.column("verdict").to_pylist(), pages.column("verdict_stage").to_pylist()
     found, found_step = first_verdict(pages.drop_columns(["verdict", "verdict_stage"]), rules.steps)
-    own = [step is not None for step in brought_step]
-    verdicts = [a if mine else b for a, b, mine in zip(brought, found.to_pylist(), own, strict=True)]
-    steps = [a if mine else b for a, b, mine in zip(brought_step, found_step.to_pylist(), own, strict=True)]
-    return pa.array(verdicts, VERDICT), pa.array(steps, pa.string())
+    brought = pages.column("verdict_stage").is_valid()
+    return (
+        pc.if_else(brought, pages.column("verdict"), found),
+        pc.if_else(brought, pages.column("verdict_stage"), found_step),
+    )
 
 
 def _with_columns(batch: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:

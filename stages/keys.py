@@ -10,6 +10,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.minhash import Geometry, band_keys
 from stages.urls import canonical
@@ -18,9 +19,10 @@ DIGEST_BYTES = 16
 _COPIED = ("id", "crawl", "fetch_time", "warc_path", "warc_offset", "language")
 
 
-def url_key(url: str) -> bytes:
-    """Digest of the canonical form of a URL."""
-    return _digest(canonical(url))
+def url_key(url: str) -> bytes | None:
+    """Digest of the canonical form of a URL; null where nothing is left of it (a mere `#top`), as it is no address."""
+    address = canonical(url)
+    return _digest(address) if address else None
 
 
 def text_key(text: str) -> bytes:
@@ -57,8 +59,8 @@ def keys_of(pages: pa.RecordBatch, geometry: Geometry) -> pa.RecordBatch:
     bands = band_keys(text, geometry)
     columns: list[pa.Array] = [pages.column(name) for name in _COPIED]
     columns += [
-        pa.array([len(scalar.as_buffer()) for scalar in text], pa.int64()),
-        pa.array([url_key(url) if url else None for url in pages.column("url").to_pylist()], pa.binary(DIGEST_BYTES)),
+        pc.binary_length(text).cast(pa.int64()),
+        pa.array(map(url_key, pages.column("url").to_pylist()), pa.binary(DIGEST_BYTES)),
         pa.array(map(text_key, text.to_pylist()), pa.binary(DIGEST_BYTES)),
     ]
     columns += [pa.array(np.ascontiguousarray(bands[:, band])) for band in range(geometry.bands)]

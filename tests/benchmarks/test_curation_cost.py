@@ -1,0 +1,39 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.curation_cost import Cost, compare
+from stages.cascade import FUNNEL
+
+
+def cost(cpu_s, by_stage, pages):
+    stats = {"totals": {"captures": pages, "published": pages}, "cpu_seconds": {"by_stage": by_stage}}
+    return Cost(wall_s=1.0, cpu_s=cpu_s, peak_rss_bytes={}, stats=stats)
+
+
+def test_starting_is_taken_off_and_the_rest_is_shown():
+    start_up = cost({"driver": 2.0, "worker": 1.0}, {"pages": 0.5}, 1)
+    whole = cost({"driver": 3.0, "worker": 5.0}, {"pages": 2.5, "read": 1.0}, 100)
+    figures = compare(start_up, whole)
+    assert figures["ms_per_page"] == {"pages": 20.0, "read": 10.0, "everything else": 20.0}
+    assert figures["ms_per_page_total"] == 50.0
+
+
+@pytest.mark.slow
+def test_figures_of_a_run_are_per_page_and_leave_out_starting(sample, recipe_file, repository):
+    line = [sys.executable, str(repository / "benchmarks" / "curation_cost.py"), "--json", "--recipe", str(recipe_file)]
+    line += ["--input", str(sample / "sample-00000.warc.gz")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=repository)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [text.split()[0] for text in lines[1 : len(FUNNEL) + 1]] == list(FUNNEL)
+    figures = json.loads(lines[-1])
+    assert figures["pages"] > figures["published"] > 0
+    assert sum(figures["ms_per_page"].values()) == pytest.approx(figures["ms_per_page_total"])
+    assert figures["ms_per_page"]["pages"] > 0
+    for cost in (figures["start_up"], figures["run"]):
+        assert set(cost["cpu_s"]) == {"driver", "ray", "worker", "guard child"}
+        assert min(cost["cpu_s"].values()) > 0
+        assert min(cost["peak_rss_bytes"].values()) > 10e6

@@ -1,0 +1,46 @@
+import ast
+
+import pytest
+
+from pipeline import recipe
+from pipeline.versions import MODULES, fingerprint
+
+CHANGES_NO_ROW = {"errors", "inputs", "manifest", "statistics"}
+"""Reached from the tasks, but they decide nothing: names of inputs are in the key of a unit, counts in the report."""
+TASKS = ("unit", "dedup", "publish", "page_worker", "guard_child")
+
+
+def reached(folder, names):
+    """Modules of the pipeline that these import, directly or not."""
+    seen, left = set(), list(names)
+    while left:
+        name = left.pop()
+        if name in seen or not (folder / f"{name}.py").exists():
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):
+                left.append(node.module.split(".")[1])
+    return seen
+
+
+def test_all_code_that_shapes_a_row_is_in_the_fingerprint(repository):
+    shaping = reached(repository / "pipeline", TASKS) - CHANGES_NO_ROW
+    assert sorted(f"{name}.py" for name in shaping) == list(MODULES)
+
+
+@pytest.mark.parametrize("change", ["languages: [en]", "min_language_score: 0.5", "minhash: {threshold: 0.8}"])
+def test_a_change_of_the_recipe_changes_the_fingerprint(change, recipe_file, tmp_path):
+    (tmp_path / "changed.yaml").write_text(f"extends: {recipe_file}\nname: test\n{change}\n")
+    base, changed = recipe.load(str(recipe_file)), recipe.load(str(tmp_path / "changed.yaml"))
+    assert fingerprint(changed) != fingerprint(base) == fingerprint(recipe.load(str(recipe_file)))
+
+
+def test_where_lists_lie_does_not_enter_but_what_they_hold_does(recipe_file, tmp_path):
+    base = fingerprint(recipe.load(str(recipe_file)))
+    for place, entry in (("here", "bluepictures.com"), ("there", "bluepictures.com"), ("changed", "other.com")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "blocked.txt").write_text(f"{entry}\n")
+        (tmp_path / place / "recipe.yaml").write_text(recipe_file.read_text())
+        same = fingerprint(recipe.load(str(tmp_path / place / "recipe.yaml"))) == base
+        assert same == (place != "changed")
