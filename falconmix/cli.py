@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
@@ -24,14 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a page's text on a terminal that knows ASCII alone
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"falconmix {options.command}: interrupted; run the same command again to go on", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _interrupted(options)
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as end:
+        # Ray takes SIGTERM over while it runs and makes this of it; rich does where it finds the pipe closed.
+        return _interrupted(options) if end.code == signal.SIGTERM else _unread()
     except Exception as error:
         if options.debug:
             raise
@@ -53,6 +59,17 @@ def parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return top
+
+
+def _interrupted(options: argparse.Namespace) -> int:
+    print(f"falconmix {options.command}: interrupted; run the same command again to go on", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _unread() -> int:
+    """The reader of our output went away, as `| head` does: nothing failed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _explain(error: Exception) -> str:

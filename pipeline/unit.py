@@ -35,6 +35,7 @@ from stages.pages import EARLY_STAGES, Page, PageResult
 from stages.verdicts import Verdict
 
 PHASE = "extract"
+NAME_CHARS = 100  # of a unit's name; its key tells it apart, and file names may not be long
 BATCH_PAGES = 256
 BATCH_BYTES = 32 << 20
 ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
@@ -60,7 +61,7 @@ class Unit:
     @property
     def name(self) -> str:
         """File name of the unit's tables and of its record."""
-        return f"{Path(self.input.warc_path).name}-{self.key}"
+        return f"{Path(self.input.warc_path).name[:NAME_CHARS]}-{self.key}"
 
 
 def table_name(folder: str, unit_name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import lookup
 from pipeline.errors import UsageError
 from pipeline.publish import DAMAGED
+from pipeline.run import FINISHED
 from pipeline.shards import REJECTED
 from pipeline.store import Store
 from stages.cascade import DUPLICATE_STEPS, FUNNEL
@@ -22,7 +23,7 @@ def why(output: Path, query: str) -> list[dict[str, Any]]:
     Raises UsageError where `output` holds no finished run.
     """
     store = Store(output)
-    if not store.exists(lookup.NAME):
+    if not store.exists(FINISHED):
         raise UsageError(f"{output}: no finished run here; give the folder that `falconmix curate --output` wrote")
     return [_entry(row) for row in lookup.find(store, query)]
 

@@ -81,8 +81,10 @@ def _address_key(canonical_url: str) -> str:
 
 
 def _hashes(keys: Iterable[str]) -> Table:
-    digests = (blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys)
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+    digests = bytearray()
+    for key in keys:
+        digests += blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def _entry(line: str) -> str:

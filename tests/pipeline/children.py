@@ -5,6 +5,11 @@ import signal
 import time
 
 
+class OddError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"told in {one} {two}")
+
+
 def open_child(settings):
     def work(item):
         kind, value = item
@@ -30,6 +35,8 @@ def open_child(settings):
         if kind == "print":
             print("noise on stdout", flush=True)
             return "printed"
+        if kind == "odd error":
+            raise OddError("two", "parts")
         raise KeyError(kind)
 
     if settings == "broken":

@@ -1,9 +1,18 @@
+import subprocess
+import sys
+
 import psutil
 import pytest
 
 from pipeline.guard import Guard, GuardLimits, Poisoned
 
 FACTORY = "tests.pipeline.children:open_child"
+ABANDONING = f"""
+from pipeline.guard import Guard, GuardLimits
+guard = Guard({FACTORY!r}, None, GuardLimits(cpu_s=600.0))
+print(*guard.map([("pid", None)]), flush=True)
+list(guard.map([("spin", None)]))
+"""
 LIMITS = GuardLimits(cpu_s=0.5, memory_bytes=256 << 20)
 
 
@@ -57,3 +66,31 @@ def test_a_child_that_cannot_open_its_tools_says_why(monkeypatch, repository):
     monkeypatch.setenv("PYTHONPATH", str(repository))
     with pytest.raises(RuntimeError, match="no model"):
         list(Guard(FACTORY, "broken", LIMITS).map([("double", 1)]))
+
+
+def test_an_exception_that_cannot_be_sent_is_named(guard):
+    lost, fine = guard.map([("odd error", None), ("double", 3)])
+    assert lost == Poisoned("error:OddError", "told in two parts")
+    assert fine == 6
+
+
+def test_a_child_dies_with_its_parent_in_the_middle_of_an_item(repository, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    parent = subprocess.Popen([sys.executable, "-c", ABANDONING], cwd=repository, stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate()
+    assert psutil.wait_procs([child], timeout=30)[1] == []
+
+
+def test_code_in_the_folder_it_runs_in_is_left_alone(tmp_path, monkeypatch, guard):
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError('not ours')")
+    monkeypatch.chdir(tmp_path)
+    assert list(guard.map([("double", 2)])) == [4]
+
+
+@pytest.mark.parametrize("wrong", [{"cpu_s": 0.0}, {"memory_bytes": -1}])
+def test_limits_that_would_lose_every_page_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; give more than 0"):
+        GuardLimits(**wrong)

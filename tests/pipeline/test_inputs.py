@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from pipeline.errors import UsageError
@@ -47,3 +49,38 @@ def test_what_is_not_there_is_named(tmp_path, argument):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=argument):
         resolve([str(tmp_path / argument)])
+
+
+def test_a_file_in_two_spellings_counts_once(tmp_path):
+    a = write(tmp_path / "x" / "a.warc.gz")
+    (tmp_path / "link.warc.gz").symlink_to(a)
+    spellings = [str(tmp_path / "x" / ".." / "x" / "a.warc.gz"), str(tmp_path / "link.warc.gz"), a]
+    assert names(spellings) == names(spellings[::-1])
+    assert len(names(spellings)) == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_named_not_passed_over(tmp_path, monkeypatch):
+    write(tmp_path / "a.warc.gz")
+    (tmp_path / "shut").mkdir()
+    scandir = os.scandir
+
+    def shut(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", shut)
+    with pytest.raises(UsageError, match=r"shut: cannot be read \(Permission denied\)"):
+        resolve([str(tmp_path)])
+
+
+def test_what_is_neither_file_nor_folder_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe: neither a file nor a folder"):
+        resolve([str(tmp_path / "pipe")])
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path):
+    path = write(tmp_path / os.fsdecode(b"b\xff.warc.gz"))
+    with pytest.raises(UsageError, match=r"b\\udcff.warc.gz.*not UTF-8"):
+        resolve([path])

@@ -90,7 +90,9 @@ def test_published_languages_agree_with_the_labels(run, shared_data):
     folders = [output / "RefinedWeb-English", output / "RefinedWeb-Europe"]
     files = [file for folder in folders for file in folder.rglob("*.parquet")]
     table = pa.concat_tables([pq.read_table(file, columns=["url", "language"], partitioning=None) for file in files])
-    known = [(row["language"], label[row["url"]]) for row in table.to_pylist() if label[row["url"]] not in (None, "unknown")]
+    known = [
+        (row["language"], label[row["url"]]) for row in table.to_pylist() if label[row["url"]] not in (None, "unknown")
+    ]
     assert len(known) > 900
     assert sum(found == given for found, given in known) >= 0.99 * len(known)
 

@@ -68,3 +68,14 @@ def test_a_record_counts_only_while_its_files_are_whole_and_its_key_the_same(sto
     assert manifest.done("a", "key") is None
     store.remove("work")
     assert manifest.done("a", "key") is None
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError) as caught:
+        Store(tmp_path).write_json("a/b.json", {})
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a" / "b.json"))
+    assert not list((tmp_path / "a").iterdir())
