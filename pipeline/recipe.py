@@ -22,8 +22,10 @@ from pipeline.guard import GuardLimits
 from pipeline.warc_record import ReadLimits
 from stages.captures import CaptureRules
 from stages.language import ELEVEN, LanguageRules
+from stages.lines import LineRules
 from stages.minhash import Geometry
 from stages.pages import PageRules
+from stages.pii import PiiRules
 from stages.rules import RuleError, RuleSet, load_rules
 from stages.urls import UrlRules
 
@@ -84,6 +86,8 @@ class Recipe:
     min_language_score: Share = 0.65
     repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
     quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
+    lines: LineRules | None = field(default_factory=LineRules)
+    personal_data: PiiRules | None = field(default_factory=PiiRules)
     minhash: MinhashRecipe = field(default_factory=MinhashRecipe)
 
     @property

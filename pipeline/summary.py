@@ -60,6 +60,7 @@ def collect(
         "by_domain": _by_domain(kept, dropped),
         "histograms": _histograms(kept, dropped),
         "datasets": _datasets(kept),
+        "corrections": _corrections(extracted),
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
@@ -167,6 +168,16 @@ def _histograms(kept: Published, dropped: Published) -> Record:
 def _add_bins(shards: Published, name: str, edges: Sequence[float]) -> list[int]:
     bins: Iterable[Sequence[int]] = [[0] * (len(edges) - 1), *(report[name] for _, report in shards)]
     return [sum(column) for column in zip(*bins, strict=True)]
+
+
+def _corrections(extracted: Sequence[Record]) -> Record:
+    """Lines dropped or edited by language and rule, and addresses masked by kind, in pages that passed the filters."""
+    lines: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in extracted:
+        for language, rules in record["report"]["lines"].items():
+            lines[language].update(rules)
+    masked = total(record["report"]["masked"] for record in extracted)
+    return {"lines": {language: dict(lines[language]) for language in sorted(lines)}, "masked": dict(masked)}
 
 
 def _cpu_seconds(extracted: Sequence[Record], decided: Record, published: Published) -> dict[str, float]:

@@ -30,7 +30,7 @@ from pipeline.tools import Tools, open_tools
 from pipeline.warc import read_captures
 from stages import keys, schema
 from stages.cascade import first_verdict
-from stages.decide import decide
+from stages.decide import Decision, decide
 from stages.pages import EARLY_STAGES, Page, PageResult
 from stages.verdicts import Verdict
 
@@ -112,6 +112,8 @@ class _Sieve:
         self._cpu_s: defaultdict[str, float] = defaultdict(float)
         self._funnel: Counter[str] = Counter()
         self._poisoned = 0
+        self._lines: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._masked: Counter[str] = Counter()
         self.tables = {
             "extracted": _Rows(schema.EXTRACTED, ROW_ORDER),
             "dropped": _Rows(schema.REJECT, ROW_ORDER),
@@ -159,8 +161,12 @@ class _Sieve:
         self._poisoned += 1
         return PageResult(stage="extract", verdict=Verdict(result.reason, detail=result.detail))
 
-    def _keep(self, decided: pa.RecordBatch) -> None:
+    def _keep(self, decision: Decision) -> None:
+        decided = decision.pages
         self.tables["extracted"].add(decided)
+        self._masked.update(decision.masked)
+        for language, rules in decision.lines.items():
+            self._lines[language].update(rules)
         passing = decided.filter(decided.column("verdict_stage").is_null())
         self.tables["keys"].add(keys.keys_of(passing, self._geometry))
         self._funnel["kept"] += passing.num_rows
@@ -198,6 +204,8 @@ class _Sieve:
             "captures": sum(report.types[kind] for kind in CAPTURE_TYPES),
             "funnel": dict(self._funnel),
             "poisoned": self._poisoned,
+            "lines": {language: dict(rules) for language, rules in sorted(self._lines.items())},
+            "masked": dict(self._masked),
             "cpu_s": dict(self._cpu_s),
         }
 

@@ -22,6 +22,7 @@ FUNNEL = (
     "language_filter",
     "repetition",
     "quality",
+    "line_corrections",
     "url_dedup",
     "exact_dedup",
     "minhash",

@@ -66,7 +66,10 @@ def published_of(documents, rejects, parts):
 def unit_record(path, captures):
     report = {"warc_path": path, "size": 100, "record_bytes": 70, "padding_bytes": 20, "damaged_bytes": 10}
     report |= {"damaged_ranges": 1, "counts": {"response": captures, "request": 3}, "captures": captures}
-    return {"report": report | {"poisoned": 1, "cpu_s": {"read": 1.0, "pages": 2.0}}}
+    return {
+        "report": report
+        | {"poisoned": 1, "lines": {"en": {"digits": 2}}, "masked": {"emails": 1}, "cpu_s": {"read": 1.0, "pages": 2.0}}
+    }
 
 
 def summary_of(documents, rejects, parts=1, lost=0):
