@@ -24,6 +24,7 @@ from stages.charset import decode
 from stages.extract import Extractor, ExtractorName, extractor, tidy
 from stages.language import ELEVEN, LanguageModel, identify
 from stages.schema import REJECT_TEXT_CHARS
+from stages.second_opinion import Identified, identify_with_words, load_word_evidence
 from stages.verdicts import Verdict
 from stages.visible import PageLimits, Visible, beyond_limits, measure
 
@@ -48,6 +49,8 @@ class PageRules:
     """Settings of the page reader. Without `pre_gates` every page within `limits` is extracted."""
 
     languages: tuple[str, ...] = ELEVEN
+    second_opinion: bool = True
+    """Whether words have a say in the main text's language; without them it is the model's answer, as in the paper."""
     extractor: ExtractorName = "trafilatura"
     favor_precision: bool = True
     """trafilatura's: less text, and none from embedded JSON."""
@@ -81,6 +84,7 @@ class PageResult:
     charset: str = ""
     language: str | None = None
     language_score: float | None = None
+    decided_by: str | None = None
     stage: str | None = None
     verdict: Verdict | None = None
     visible_chars: int = 0
@@ -92,6 +96,7 @@ class PageReader:
     def __init__(self, rules: PageRules, model: LanguageModel, main_content: Extractor | None = None) -> None:
         self._rules = rules
         self._model = model
+        self._evidence = load_word_evidence() if rules.second_opinion else None
         self._main_content = main_content or extractor(rules.extractor, favor_precision=rules.favor_precision)
 
     def __call__(self, page: Page) -> PageResult:
@@ -122,8 +127,13 @@ class PageReader:
         text = tidy(raw.encode("utf-8", "replace").decode("utf-8"))  # parsers let lone surrogates through
         if not text:
             return PageResult("", charset, stage="extract", verdict=Verdict("no_text"), visible_chars=visible_chars)
-        language, score = identify(text, self._model)
-        return PageResult(text, charset, language, score, visible_chars=visible_chars)
+        language, score, decided_by = self._language_of(text)
+        return PageResult(text, charset, language, score, decided_by, visible_chars=visible_chars)
+
+    def _language_of(self, text: str) -> Identified:
+        if self._evidence:
+            return identify_with_words(text, self._model, self._evidence)
+        return Identified(*identify(text, self._model), "model")
 
     def _early(self, visible: Visible) -> tuple[str, Verdict] | None:
         """The step that stops a page before extraction, and why."""

@@ -38,6 +38,8 @@ _CAPTURE = [
 _LANGUAGE = _field("language", pa.string(), "language of the extracted text, ISO 639-1")
 _LANGUAGE_SCORE = _field("language_score", pa.float32(), "probability of `language`", unit="1")
 
+_DECIDED_BY = _field("language_decided_by", pa.string(), "opinion that gave `language`: model or words", nullable=True)
+
 _SHARE_OF_CHARS = "share of characters in "
 SIGNALS: list[pa.Field] = [
     _field("n_chars", pa.int64(), "characters of the text", unit="character", nullable=True),
@@ -99,6 +101,7 @@ DOCUMENT = pa.schema(
         _URL,
         _LANGUAGE,
         _LANGUAGE_SCORE,
+        _DECIDED_BY,
         *_CAPTURE,
         *_SOURCE,
         _field("cluster_size", pa.int64(), "near-duplicates that this document stands for, itself included"),
@@ -122,6 +125,7 @@ REJECT = pa.schema(
         _field("text", pa.string(), "first 2,000 characters of the text known by then"),
         _LANGUAGE.with_nullable(True),
         _LANGUAGE_SCORE.with_nullable(True),
+        _DECIDED_BY,
         *SIGNALS,
     ]
 )
@@ -138,6 +142,7 @@ EXTRACTED = pa.schema(
         _field("text", pa.string(), "extracted main text, as the extractor gave it"),
         _LANGUAGE.with_nullable(True),
         _LANGUAGE_SCORE.with_nullable(True),
+        _DECIDED_BY,
         *SIGNALS,
         _field("verdict", VERDICT, "rule that dropped the page, null where it passed the recipe", nullable=True),
         _field("verdict_stage", pa.string(), "step of that rule", nullable=True),
