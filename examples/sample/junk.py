@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from sample.captures import Capture, Library
-from sample.pages import Layout
+from sample.pages import Layout, paragraphs_html
 from sample.texts import Text
 
 SPAM_KEYWORDS = {
@@ -118,6 +118,33 @@ def tiny(library: Library) -> Iterator[Capture]:
     """Pages with one or two sentences on them."""
     for lang, sentence in TINY.items():
         yield _page(library, "tiny", lang, _title(sentence), f"<p>{escape(sentence)}</p>")
+
+
+def bare(library: Library) -> Iterator[Capture]:
+    """Pages without menu or footer: almost nothing, and a text that is foreign as a whole."""
+    sentence = "Back soon. The workshop is closed for the summer."
+    yield _bare("bare_tiny", "en", f"<p>{sentence}</p>")
+    (foreign, *_) = library.texts["ru"]
+    yield _bare("bare_foreign", "ru", paragraphs_html(foreign))
+
+
+def no_content(_: Library) -> Iterator[Capture]:
+    """A search form: many words to choose from, none to read."""
+    options = "".join(f"<option>{escape(item)}</option>" for item in CHECKLIST)
+    yield _bare("no_content", "en", f"<form><select>{options}</select><button>Search</button></form>")
+
+
+def furniture(library: Library) -> Iterator[Capture]:
+    """A good text under a heap of what belongs to the page and not to the text."""
+    text = library.texts["en"][1]
+    lines = ("SUBSCRIBE TO OUR WEEKLY LETTER NOW", "READ ALL OF OUR STORIES FROM THE VALLEY", "1024", "12 likes") * 3
+    article = paragraphs_html(text) + "".join(f"<p>{line} {i}</p>" for i, line in enumerate(lines))
+    yield _page(library, "furniture", "en", text.title, article)
+
+
+def _bare(kind: str, lang: str, article: str) -> Capture:
+    html = f"<!doctype html><html lang={lang}><head><title>{kind}</title></head><body>{article}</body></html>"
+    return Capture(kind=kind, url=f"https://{kind.replace('_', '-')}.example/", body=html.encode(), lang=lang)
 
 
 def _list(items: Iterable[str]) -> str:

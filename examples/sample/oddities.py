@@ -13,7 +13,7 @@ from sample.texts import UNWANTED_LANGUAGES, without_diacritics
 LISTED_HOST = "bluepictures.com"
 
 ONE_PIXEL_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
-NESTING_DEPTH = 3000
+NESTING_DEPTH = 6000
 
 
 def charsets(library: Library) -> Iterator[Capture]:

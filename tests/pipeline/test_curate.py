@@ -72,9 +72,9 @@ def test_invariant_1_both_sums_hold_per_file_and_in_total(finished):
         assert source["captures"] == source["published"] + source["rejected"]
     totals = summary["totals"]
     assert totals["bytes"] == totals["record_bytes"] + totals["padding_bytes"] + totals["damaged_bytes"]
-    assert totals["captures"] == totals["published"] + totals["rejected"] == 184
+    assert totals["captures"] == totals["published"] + totals["rejected"] == 188
     assert totals["other_records"]["revisit"] == 1
-    assert summary["funnel"][0]["in"] == 184
+    assert summary["funnel"][0]["in"] == 188
     assert summary["funnel"][-1]["out"] == totals["published"]
     assert all(step["in"] - step["out"] == sum(step["rules"].values()) for step in summary["funnel"])
 
@@ -95,6 +95,11 @@ def test_what_a_crawl_holds_meets_its_rule(finished, job, captures):
         "repeated_lines": ("repetition", "duplicate_lines"),
         "exact_copy": ("exact_dedup", "same_text"),
         "recapture": ("url_dedup", "same_url"),
+        "nested": ("limits", "depth"),
+        "bare_tiny": ("visible", "too_few_words"),
+        "bare_foreign": ("early_language", "no_wanted_language"),
+        "no_content": ("extract", "no_text"),
+        "furniture": ("line_corrections", "corrected_words"),
     }
     seen = Counter()
     for capture in captures:
@@ -108,6 +113,12 @@ def test_what_a_crawl_holds_meets_its_rule(finished, job, captures):
             assert rule in (None, entry["rule"]), capture
             seen[capture["kind"]] += 1
     assert set(seen) == set(expected)
+
+
+def test_every_step_of_the_funnel_has_something_to_drop_and_to_keep(finished):
+    summary, _ = finished
+    for step in summary["funnel"]:
+        assert 0 < step["out"] < step["in"] or step["stage"] == "same_record"
 
 
 def test_all_eleven_languages_are_published_and_articles_kept(finished):
