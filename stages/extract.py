@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 
+from stages.extraction.fast_trafilatura import VERSION, FastTrafilatura
+
 ExtractorName = Literal["trafilatura", "resiliparse"]
 
 # A URL ends at white space, a quote or an angle bracket; closing punctuation belongs to the sentence around it.
@@ -39,17 +41,22 @@ class Trafilatura:
 
     `deduplicate` stays off: it remembers the paragraphs of earlier pages, so that a result would depend on the order
     of the pages. It logs through the logger `trafilatura`; whoever owns the process decides what becomes of that.
+    `fast`: by way of `FastTrafilatura`, which gives the same text in less than half the time, where the version of
+    trafilatura is the one that it was compared with, and precision is wanted.
     """
 
     name = "trafilatura"
 
-    def __init__(self, *, favor_precision: bool = True) -> None:
+    def __init__(self, *, favor_precision: bool = True, fast: bool = True) -> None:
         self._favor_precision = favor_precision
         # Its baseline reads JSON-LD, and is left out when precision is wanted (`trafilatura_sequence`, 2.3).
         self.reads_json = not favor_precision
+        self._fast = FastTrafilatura() if fast and favor_precision and trafilatura.__version__ == VERSION else None
 
     def extract(self, html: str, url: str) -> str:
         """See `Extractor.extract`."""
+        if self._fast:
+            return self._fast.extract(html, url)
         text = trafilatura.extract(
             html,
             url=url or None,
@@ -62,7 +69,7 @@ class Trafilatura:
 
 
 class Resiliparse:
-    """resiliparse's rule-based main content: some fifteen times faster than trafilatura, and less precise."""
+    """resiliparse's rule-based main content: several times faster than trafilatura, and less precise."""
 
     name = "resiliparse"
     reads_json = False
