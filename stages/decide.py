@@ -13,7 +13,7 @@ from stages.lines import LineRules, correct, filter_corrected, line_counts
 from stages.pii import PiiRules, mask
 from stages.rules import RuleSet, apply_rules
 from stages.schema import EXTRACTED
-from stages.signals import compute
+from stages.signals import add_signals
 from stages.stop_words import StopWords
 
 LINE_CORRECTIONS = "line_corrections"
@@ -59,8 +59,7 @@ def decide(pages: pa.RecordBatch, rules: TextRules) -> Decision:
     Signals are computed for dropped pages as well, so that thresholds can be tried on all; they are those of the text
     before corrections.
     """
-    signals = compute(pages.column("text"), pages.column("language"), rules.stop_words)
-    measured = _with_columns(pages, signals)
+    measured = add_signals(pages, rules.stop_words)
     verdicts, steps = _decided(measured, rules)
     text, lines, masked = _where(steps.is_null(), pages.column("text")), {}, {}
     if rules.lines:
@@ -86,12 +85,6 @@ def _decided(pages: pa.RecordBatch, rules: TextRules) -> tuple[pa.Array, pa.Arra
         pc.if_else(brought, pages.column("verdict"), found),
         pc.if_else(brought, pages.column("verdict_stage"), found_step),
     )
-
-
-def _with_columns(batch: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    for name, column in columns.items():
-        batch = batch.append_column(name, column)
-    return batch
 
 
 def _where(kept: pa.Array, text: pa.Array) -> pa.Array:

@@ -1,6 +1,6 @@
 """What a page could say at most: its whole text and its limits, known before any tree is built.
 
-Extraction costs some 25 ms a page, this 1 ms. `words_at_most` bounds the words of any extraction from above, so a
+Extraction costs some 15 ms a page, this 1 ms. `words_at_most` bounds the words of any extraction from above, so a
 page below the quality rules' minimum can be dropped here without losing one that they would have kept.
 """
 
