@@ -15,6 +15,7 @@ The kernels work on one document at a time, decoded once into code points; a wor
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 
 from stages.compiled import compiled
 
-SPACE, WORD, LETTER, BULLET = 1, 2, 4, 8
-"""Bits of `char_classes`: `str.isspace`; `\\w`; `str.isalpha`; one of `BULLETS`."""
+SPACE, WORD, LETTER, BULLET, SENTENCE_MARK = 1, 2, 4, 8, 16
+"""Bits of `char_classes`: `str.isspace`; `\\w`; `str.isalpha`; one of `BULLETS`; one of `sentence_marks`."""
 
 BULLETS = "•‣▪▫◦●○∙·⁃-*"
 
@@ -68,11 +69,20 @@ def char_tables(fold_case: bool = True) -> CharTables:
     classes |= np.frombuffer(bytes(map(str.isalpha, chars)), np.uint8) * np.uint8(LETTER)
     classes[ord("_")] |= WORD
     classes[[ord(bullet) for bullet in BULLETS]] |= BULLET
+    classes[[ord(mark) for mark in sentence_marks()]] |= SENTENCE_MARK
     lower = np.arange(N_CODE_POINTS, dtype=np.uint32)
     if fold_case:
         lower[:_CASED_END] = [ord(char.lower()[0]) for char in chars[:_CASED_END]]
     classes.flags.writeable = lower.flags.writeable = False
     return CharTables(classes, lower)
+
+
+@cache
+def sentence_marks() -> str:
+    """The marks that end a sentence, `stages/data/sentence_marks.txt`."""
+    text = resources.files("stages").joinpath("data/sentence_marks.txt").read_text(encoding="utf-8")
+    runs = [line.split("-") for line in text.splitlines() if not line.startswith("#")]
+    return "".join(chr(code) for run in runs for code in range(int(run[0], 16), int(run[-1], 16) + 1))
 
 
 def utf8_of(text: pa.Array[Any]) -> Utf8:

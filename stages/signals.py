@@ -1,7 +1,9 @@
-"""Text statistics ("signals") of Gopher quality and repetition rules, computed once for every text by one kernel.
+"""Text statistics ("signals") of Gopher's and FineWeb's rules, computed once for every text by one kernel.
 
 Source: Rae et al. 2021, arXiv 2112.11446, appendix A1.1 (quality) and table A1 (repetition), as RefinedWeb
-(arXiv 2306.01116) uses them. Rules over the signals are data: `stages.rules`.
+(arXiv 2306.01116) uses them; Penedo et al. 2024, arXiv 2406.17557, section 3.6, for the four that FineWeb adds (lines
+ending in a sentence mark, short lines, newlines, and repeated lines by its own measure). Rules over the signals are
+data: `stages.rules`.
 
 Units of text: a *word* is a run of characters other than white space; a *line* is what stands between newlines, a
 *paragraph* what stands between runs of two or more newlines in the text stripped of outer white space; lines and
@@ -15,11 +17,15 @@ hash_word_ratio         number of '#' / n_words
 ellipsis_word_ratio     number of '…' and of '...' (not overlapping) / n_words
 bullet_line_share       lines whose first visible character is in `segment.BULLETS` / n_lines
 ellipsis_line_share     lines whose last visible character is '…' or closes a '...' / n_lines
+punct_line_share        lines whose last visible character is one of `segment.sentence_marks` / n_lines
+short_line_share        lines of at most 30 characters, white space included / n_lines
+newline_word_ratio      number of newlines / n_words
 alpha_word_share        words holding a letter (`str.isalpha`) / n_words
 n_stop_words            distinct stop words of the row's language among the lower-cased shingle words;
                         null where the language is null or has no list
 dup_line_share          lines equal to an earlier line / n_lines
 dup_line_char_share     length of those lines / n_chars
+dup_line_text_share     length of those lines / (n_chars - number of newlines)
 dup_par_share           paragraphs equal to an earlier paragraph / number of paragraphs
 dup_par_char_share      length of those paragraphs / n_chars
 top_Ngram_char_share    length of the commonest N-gram of words, spaces between them included, × its number
@@ -31,11 +37,7 @@ dup_Ngram_char_share    length of the words, without spaces, of N-grams that occ
 A share of nothing is 0, so an empty text is 0 throughout; a null text is null throughout; nothing is ever NaN.
 Equality of words, lines, paragraphs and N-grams is that of 64-bit hashes.
 
-The values are those of datatrove's `GopherRepetitionFilter` when that is given words split at white space, except
-that datatrove (a) counts lines and paragraphs of white space, and the empty ones at a text's ends, (b) takes two
-N-grams for equal where only their concatenations are ("a bc", "ab c"). Its `GopherQualityFilter` (a) leaves words of
-punctuation alone out of number and mean length, (b) knows the bullets '•' and '-' only and counts empty lines,
-(c) looks for stop words as written.
+The values are datatrove's where that is given the same words; `docs/conformance.md` lists the exceptions.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from stages.schema import SIGNAL_NAMES, SIGNALS
 from stages.segment import (
     BULLET,
     LETTER,
+    SENTENCE_MARK,
     SPACE,
     CharTables,
     CodePoints,
@@ -75,10 +78,14 @@ _HASH = SIGNAL_NAMES.index("hash_word_ratio")
 _ELLIPSIS = SIGNAL_NAMES.index("ellipsis_word_ratio")
 _BULLET_LINE = SIGNAL_NAMES.index("bullet_line_share")
 _ELLIPSIS_LINE = SIGNAL_NAMES.index("ellipsis_line_share")
+_PUNCT_LINE = SIGNAL_NAMES.index("punct_line_share")
+_SHORT_LINE = SIGNAL_NAMES.index("short_line_share")
+_NEWLINE_WORD = SIGNAL_NAMES.index("newline_word_ratio")
 _ALPHA = SIGNAL_NAMES.index("alpha_word_share")
 _STOP = SIGNAL_NAMES.index("n_stop_words")
 _DUP_LINE = SIGNAL_NAMES.index("dup_line_share")
 _DUP_LINE_CHAR = SIGNAL_NAMES.index("dup_line_char_share")
+_DUP_LINE_TEXT = SIGNAL_NAMES.index("dup_line_text_share")
 _DUP_PAR = SIGNAL_NAMES.index("dup_par_share")
 _DUP_PAR_CHAR = SIGNAL_NAMES.index("dup_par_char_share")
 _TOP_2 = SIGNAL_NAMES.index("top_2gram_char_share")
@@ -87,6 +94,7 @@ _DUP_5 = SIGNAL_NAMES.index("dup_5gram_char_share")
 _N_SIGNALS = len(SIGNAL_NAMES)
 
 _NEWLINE, _NUMBER_SIGN, _DOT, _ELLIPSIS_SIGN = ord("\n"), ord("#"), ord("."), ord("…")
+_SHORT_LINE_CHARS = 30
 
 Row = NDArray[np.float64]
 Lengths = NDArray[np.int64]
@@ -200,14 +208,18 @@ def _ngrams(grams: Hashes, ends: Lengths, row: Row) -> None:
 def _lines(code_points: CodePoints, tables: CharTables, row: Row) -> None:
     hashes = np.empty(code_points.size + 1, np.uint64)
     lengths = np.empty(code_points.size + 1, np.int64)
-    n, n_bullet, n_ellipsis, length, visible, dots, state = 0, 0, 0, 0, False, 0, hash_seed()
+    n, n_newlines, length, visible, state = 0, -1, 0, False, hash_seed()  # the end of the text ends a line as well
+    n_bullet, n_ellipsis, n_punct, n_short, dots, last = 0, 0, 0, 0, 0, np.uint32(0)
     for i in range(code_points.size + 1):
         code = code_points[i] if i < code_points.size else np.uint32(_NEWLINE)
         if code == _NEWLINE:
             if visible:
                 hashes[n], lengths[n] = hash_end(state), length
                 n_ellipsis += dots >= 3
+                n_punct += tables.classes[last] & SENTENCE_MARK != 0
+                n_short += length <= _SHORT_LINE_CHARS
                 n += 1
+            n_newlines += 1
             length, visible, dots, state = 0, False, 0, hash_seed()
             continue
         state = hash_step(state, code)
@@ -215,7 +227,7 @@ def _lines(code_points: CodePoints, tables: CharTables, row: Row) -> None:
         if tables.classes[code] & SPACE == 0:
             if not visible:
                 n_bullet += tables.classes[code] & BULLET != 0
-            visible = True
+            visible, last = True, code
             follows_dot = code == _DOT and i > 0 and code_points[i - 1] == _DOT
             dots = 3 if code == _ELLIPSIS_SIGN else (dots + 1 if follows_dot else (1 if code == _DOT else 0))
     if n:
@@ -223,8 +235,12 @@ def _lines(code_points: CodePoints, tables: CharTables, row: Row) -> None:
         row[_N_LINES] = n
         row[_BULLET_LINE] = n_bullet / n
         row[_ELLIPSIS_LINE] = n_ellipsis / n
+        row[_PUNCT_LINE] = n_punct / n
+        row[_SHORT_LINE] = n_short / n
+        row[_NEWLINE_WORD] = n_newlines / row[_N_WORDS]
         row[_DUP_LINE] = n_repeats / n
         row[_DUP_LINE_CHAR] = chars / row[_N_CHARS]
+        row[_DUP_LINE_TEXT] = chars / (row[_N_CHARS] - n_newlines)
 
 
 @compiled

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.schema import SIGNAL_NAMES, SIGNALS
-from stages.segment import BULLETS
+from stages.segment import BULLETS, sentence_marks
 from stages.signals import add_signals, compute
 from stages.stop_words import StopWords, load_stop_words
 
@@ -26,6 +26,8 @@ _PIECES = [
     "\u2003",
     "...",
     ".",
+    "?",
+    "longer than half of 30",
     "…",
     "#",
     "- ",
@@ -99,10 +101,14 @@ def definition(text: str, stop_words: Sequence[str] | None) -> dict[str, float |
         "ellipsis_word_ratio": share(text.count("...") + text.count("…"), len(words)),
         "bullet_line_share": share(sum(line.lstrip()[0] in BULLETS for line in lines), len(lines)),
         "ellipsis_line_share": share(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
+        "punct_line_share": share(sum(line.rstrip()[-1] in sentence_marks() for line in lines), len(lines)),
+        "short_line_share": share(sum(len(line) <= 30 for line in lines), len(lines)),
+        "newline_word_ratio": share(text.count("\n"), len(words)),
         "alpha_word_share": share(sum(any(map(str.isalpha, word)) for word in words), len(words)),
         "n_stop_words": None if stop_words is None else len(found & set(stop_words)),
         "dup_line_share": share(len(repeated(lines)), len(lines)),
         "dup_line_char_share": share(len("".join(repeated(lines))), len(text)),
+        "dup_line_text_share": share(len("".join(repeated(lines))), len(text.replace("\n", ""))),
         "dup_par_share": share(len(repeated(paragraphs)), len(paragraphs)),
         "dup_par_char_share": share(len("".join(repeated(paragraphs))), len(text)),
         **{f"top_{n}gram_char_share": share(top_ngram_chars(words, n), len(text)) for n in (2, 3, 4)},
@@ -154,10 +160,14 @@ def test_empty_text_is_zero_and_null_text_is_null() -> None:
         ("so.... on… and......", "ellipsis_word_ratio", 4 / 3),
         ("• a\n  - b\n\nc - d\n—e", "bullet_line_share", 0.5),
         ("a... \nb…\nc.. .\nd", "ellipsis_line_share", 0.5),
+        ("Yes!\nno \nso... \nwell…", "punct_line_share", 0.5),
+        ("a" * 30 + "\n" + "b" * 31, "short_line_share", 0.5),
+        ("a b\n\nc\n", "newline_word_ratio", 1.0),
         ("a1 22 -- é", "alpha_word_share", 0.5),
         ("The the, (OF) often", "n_stop_words", 2),
         ("x\ny\nx\nx", "dup_line_share", 0.5),
         ("abc\nd\nabc", "dup_line_char_share", 3 / 9),
+        ("abc\nd\nabc", "dup_line_text_share", 3 / 7),
         ("a\nb\n\nc\n\n\na\nb", "dup_par_share", 1 / 3),
         ("a\nb\n\nc\n\n\na\nb", "dup_par_char_share", 3 / 12),
         ("a b x a b y", "top_2gram_char_share", 2 * 3 / 11),
