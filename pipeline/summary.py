@@ -13,7 +13,6 @@ from pipeline.run import Run
 from pipeline.shards import Shard
 from pipeline.statistics import SCORE_EDGES, TEXT_CHARS_EDGES, total
 from pipeline.store import Store
-from stages.cascade import FUNNEL
 
 NAME = "report/stats.json"
 PAGE = "report/index.html"
@@ -55,7 +54,7 @@ def collect(
         "languages": list(run.recipe.languages),
         "inputs": inputs,
         "totals": _totals(extracted, inputs),
-        "funnel": _funnel(inputs, dropped),
+        "funnel": _funnel(run.recipe.steps, inputs, dropped),
         "by_language": _by_language(kept, dropped),
         "by_domain": _by_domain(kept, dropped),
         "histograms": _histograms(kept, dropped),
@@ -116,12 +115,12 @@ def _totals(extracted: Sequence[Record], inputs: Sequence[Record]) -> Record:
     }
 
 
-def _funnel(inputs: Sequence[Record], dropped: Published) -> list[Record]:
+def _funnel(order: Sequence[str], inputs: Sequence[Record], dropped: Published) -> list[Record]:
     rules: dict[str, Counter[str]] = defaultdict(Counter)
     for shard, report in dropped:
         rules[shard.stage or ""].update(report["rules"])
     steps, left = [], sum(source["captures"] for source in inputs)
-    for stage in FUNNEL:
+    for stage in order:
         out = left - rules[stage].total()
         steps.append({"stage": stage, "in": left, "out": out, "rules": dict(rules[stage].most_common())})
         left = out

@@ -57,9 +57,9 @@ def _open(recipe: Recipe, store: Store) -> Tools:
         guard=Guard("pipeline.page_worker:open_reader", settings, recipe.guard),
         text=TextRules(
             language=recipe.language_rules,
-            repetition=recipe.repetition.rule_set(),
-            quality=recipe.quality.rule_set(),
-            stop_words=load_stop_words(),
+            stop_words=load_stop_words(recipe.stop_words),
+            **recipe.rule_sets,
+            c4=recipe.c4,
             lines=recipe.lines,
             personal_data=recipe.personal_data,
         ),

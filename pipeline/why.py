@@ -12,7 +12,8 @@ from pipeline.publish import DAMAGED
 from pipeline.run import FINISHED
 from pipeline.shards import REJECTED
 from pipeline.store import Store
-from stages.cascade import DUPLICATE_STEPS, FUNNEL
+from pipeline.summary import read_summary
+from stages.cascade import DUPLICATE_STEPS
 
 PREVIEW_CHARS = 300
 
@@ -25,7 +26,8 @@ def why(output: Path, query: str) -> list[dict[str, Any]]:
     store = Store(output)
     if not store.exists(FINISHED):
         raise UsageError(f"{output}: no finished run here; give the folder that `falconmix curate --output` wrote")
-    return [_entry(row) for row in lookup.find(store, query)]
+    steps = [step["stage"] for step in read_summary(store)["funnel"]]
+    return [_entry(row, steps) for row in lookup.find(store, query)]
 
 
 def describe(entry: dict[str, Any]) -> str:
@@ -57,15 +59,15 @@ def _rule(entry: dict[str, Any]) -> str:
     return f"{entry['rule']}{measured}{limit}{detail}"
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
+def _entry(row: dict[str, Any], steps: list[str]) -> dict[str, Any]:
     plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
     if row["file"] == DAMAGED:
         place = {"warc_offset": row["start"], "warc_length": row["end"] - row["start"]}
         return plain | place | _verdict("quarantined", "reader", row["reason"])
     if not row["file"].startswith(REJECTED):
-        return plain | _verdict("published", None, None) | {"passed": list(FUNNEL)}
+        return plain | _verdict("published", None, None) | {"passed": steps}
     outcome = "duplicate" if row["stage"] in DUPLICATE_STEPS else "rejected"
-    passed = list(FUNNEL[: FUNNEL.index(row["stage"])]) if row["stage"] in FUNNEL else []
+    passed = steps[: steps.index(row["stage"])] if row["stage"] in steps else []
     return plain | {"outcome": outcome, "passed": passed}
 
 

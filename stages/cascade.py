@@ -22,12 +22,14 @@ FUNNEL = (
     "language_filter",
     "repetition",
     "quality",
+    "c4",
+    "fineweb",
     "line_corrections",
     "url_dedup",
     "exact_dedup",
     "minhash",
 )
-"""Steps in the order in which a page meets them."""
+"""Steps in the order in which a page meets them; a recipe may leave out some of those between language and copies."""
 
 DUPLICATE_STEPS = ("url_dedup", "exact_dedup", "minhash")
 """Steps that drop copies."""

@@ -115,12 +115,12 @@ def filter_corrected(batch: pa.RecordBatch, corrected: Corrected, rules: LineRul
     return with_verdicts(batch, "line_corrections", verdicts)
 
 
-def line_counts(corrected: Corrected, language: pa.Array) -> dict[str, dict[str, int]]:
-    """Lines dropped or edited by language ("" where it is null), then by rule; only what occurs."""
+def line_counts(lines: Mapping[str, Counts], language: pa.Array) -> dict[str, dict[str, int]]:
+    """Sum lines dropped or edited, given by rule and text: by language ("" where null), then rule; what occurs."""
     counts: dict[str, dict[str, int]] = {}
     names = np.array([name or "" for name in language.to_pylist()], object)
     for name in sorted(set(names.tolist())):
-        of_language = {rule: int(lines[names == name].sum()) for rule, lines in corrected.lines.items()}
+        of_language = {rule: int(of_rule[names == name].sum()) for rule, of_rule in lines.items()}
         if any(of_language.values()):
             counts[name] = {rule: n for rule, n in of_language.items() if n}
     return counts

@@ -6,7 +6,8 @@ A rule set is a list of rows, in YAML (`stages/data/rules/`) or in a recipe:
 
 `min` fires where the signal is below it, `max` where it is above; equality passes. `languages` gives a language its
 own threshold, or null where the rule is not to apply to it. A null signal never fires. Rules are tried in order and
-the first that fires names the page's verdict.
+the first that fires names the page's verdict. Thresholds are those of `source`, except where `assumed` names the
+language (or `default`, for the rule's own): these were chosen here.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from numpy.typing import NDArray
 from stages.schema import SIGNAL_NAMES, VERDICT
 
 Comparison = Literal["min", "max"]
-BUILTIN = ("gopher_repetition", "gopher_quality")
+BUILTIN = ("gopher_repetition", "gopher_quality", "fineweb", "fineweb2_repetition", "fineweb2_quality")
 """Rule sets that ship with the package, by the name `load_rules` takes."""
 
 _COMPARISONS: tuple[Comparison, ...] = ("min", "max")
-_ROW_KEYS = {"rule", "signal", *_COMPARISONS, "languages", "source"}
+_ROW_KEYS = {"rule", "signal", *_COMPARISONS, "languages", "source", "assumed"}
 _OVERRIDE_KEYS = {*_COMPARISONS, "languages"}
 
 
@@ -47,6 +48,7 @@ class Rule:
     threshold: float
     overrides: Mapping[str, float | None] = field(default_factory=dict)
     source: str = ""
+    assumed: tuple[str, ...] = ()
 
     def thresholds(self, languages: pa.Array[Any]) -> NDArray[np.float64]:
         """Threshold for each row of a language column, NaN where the rule does not apply."""
@@ -154,6 +156,7 @@ def _rule(row: Any, where: str) -> Rule:
         threshold=_number(row[given[0]], f"{where}, {given[0]}"),
         overrides=_languages(row.get("languages", {}), where),
         source=str(row.get("source", "")),
+        assumed=_assumed(row.get("assumed", []), where),
     )
 
 
@@ -181,6 +184,12 @@ def _languages(value: Any, where: str) -> dict[str, float | None]:
         language: None if threshold is None else _number(threshold, f"{where}, languages, {language}")
         for language, threshold in value.items()
     }
+
+
+def _assumed(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise RuleError(f"{where}, assumed: write a list of languages, or of 'default'")
+    return tuple(value)
 
 
 def _number(value: Any, where: str) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,9 @@ from stages.segment import Hashes, word_hashes
 
 SLOTS = 256
 _MAX_WORDS = SLOTS // 2
+
+ListName = Literal["wordfreq", "fineweb2"]
+_FILES: dict[ListName, str] = {"wordfreq": "stop_words.yaml", "fineweb2": "stop_words_fineweb2.yaml"}
 
 
 class StopWordError(ValueError):
@@ -61,9 +64,10 @@ class StopWords:
 
 
 @cache
-def load_stop_words() -> StopWords:
-    """The project's own lists for the eleven languages, `stages/data/stop_words.yaml`."""
-    raw = yaml.safe_load(resources.files("stages").joinpath("data/stop_words.yaml").read_text(encoding="utf-8"))
+def load_stop_words(name: ListName = "wordfreq") -> StopWords:
+    """The lists for the eleven languages: the project's own, from word frequencies, or FineWeb2's."""
+    file = resources.files("stages").joinpath(f"data/{_FILES[name]}")
+    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
     return StopWords.from_lists({language: words.split() for language, words in raw.items()})
 
 

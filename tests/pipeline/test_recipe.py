@@ -2,6 +2,11 @@ import pytest
 
 from pipeline import recipe
 from pipeline.errors import UsageError
+from stages.c4 import C4Rules
+from stages.cascade import FUNNEL
+from stages.language import ELEVEN
+from stages.minhash import PRESETS
+from stages.pii import PiiRules
 
 
 @pytest.fixture
@@ -22,7 +27,42 @@ def test_the_shipped_recipe_is_the_design_s():
     assert (default.minhash.geometry.bands, default.minhash.geometry.rows, default.minhash.threshold) == (50, 10, 0.75)
     assert default.min_language_score == 0.65
     assert default.url.block_lists == ("datatrove",)
-    assert recipe.shipped() == ["refinedweb"]
+    assert set(FUNNEL) - set(default.steps) == {"c4", "fineweb"}
+
+
+def test_shipped_recipes():
+    presets = {name: recipe.load(name) for name in recipe.shipped()}
+    assert list(presets) == ["c4", "fineweb", "fineweb2-europe", "refinedweb"]
+    assert all(preset.name == name for name, preset in presets.items())
+    text_steps = {name: preset.steps[8:-3] for name, preset in presets.items()}
+    assert text_steps == {
+        "c4": ("c4",),
+        "fineweb": ("repetition", "quality", "c4", "fineweb"),
+        "fineweb2-europe": ("repetition", "quality"),
+        "refinedweb": ("repetition", "quality", "line_corrections"),
+    }
+
+
+def test_fineweb_is_the_paper_s():
+    fineweb = recipe.load("fineweb")
+    assert fineweb.languages == ("en",)
+    assert (fineweb.min_language_score, fineweb.page.second_opinion) == (0.65, False)
+    assert fineweb.c4 == C4Rules(end_marks=None, min_words=3, min_sentences=5)
+    assert fineweb.minhash.geometry == PRESETS["fineweb"]
+    assert fineweb.personal_data == PiiRules()
+
+
+def test_fineweb2_europe_has_its_own_stop_words_and_the_geometry_of_fineweb():
+    fineweb2 = recipe.load("fineweb2-europe")
+    assert fineweb2.languages == ELEVEN[1:]
+    assert (fineweb2.stop_words, fineweb2.minhash.geometry) == ("fineweb2", PRESETS["fineweb"])
+
+
+def test_c4_masks_nothing_and_blocks_no_address():
+    c4 = recipe.load("c4")
+    assert (c4.c4, c4.personal_data, c4.url.block_lists) == (C4Rules(), None, ())
+    assert not (c4.url.rules.blocked or c4.url.rules.words or c4.url.rules.curated)
+    assert c4.page.min_words == c4.c4.min_words  # the gate before extraction drops no page that C4 would keep
 
 
 def test_a_recipe_says_only_what_differs(load, tmp_path):
@@ -64,7 +104,7 @@ PROBLEMS = {
     "": "holds no mapping of settings",
     "- a": "holds no mapping of settings",
     "a: [b\nc: }": "not YAML",
-    "extends: nope": "no such recipe; choose one of refinedweb, or give a .yaml file",
+    "extends: nope": "no such recipe; choose one of c4, fineweb, fineweb2-europe, refinedweb, or give a .yaml",
     "extends: gone.yaml": "gone.yaml: cannot be read",
     "extends: mine.yaml": "extends itself, by way of",
     "extends: 3": "extends: 3 is not the name or the file of a recipe",
@@ -84,6 +124,10 @@ PROBLEMS = {
     "minhash: {cap: 0}": "'minhash.cap': .*greater than or equal to 1",
     "guard: {cpu_s: -1}": "'guard': cpu_s is -1.0; give more than 0",
     "guard: {memory_bytes: 0}": "'guard': memory_bytes is 0; give more than 0",
+    "quality: 7": "'quality': input should be an object .found 7",
+    "fineweb: {base: nope}": "no rule set 'nope'; choose one of",
+    "c4: {min_word: 3}": "unknown key 'c4.min_word'",
+    "stop_words: mine": "'stop_words': input should be 'wordfreq' or 'fineweb2'",
     "quality: {base: nope}": "no rule set 'nope'; choose one of",
     "quality: {overrides: {nope: {min: 1}}}": "gopher_quality has no rule 'nope'",
     "quality: {overrides: {short_words: {mim: 1}}}": "short_words in gopher_quality: unknown key 'mim'",

@@ -19,7 +19,7 @@ from stages import schema
 from stages.cascade import FUNNEL
 
 INPUTS = ("a.warc.gz", "b.warc.gz")
-RUN = SimpleNamespace(recipe=SimpleNamespace(name="test", languages=("en", "de")))
+RUN = SimpleNamespace(recipe=SimpleNamespace(name="test", languages=("en", "de"), steps=FUNNEL))
 SCORES = st.sampled_from([0.0, 0.05, 0.64, 0.65, 1.0])
 CHARS = st.sampled_from([0, 99, 100, 999_999, 1_000_000, 5_000_000])
 

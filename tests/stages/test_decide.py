@@ -3,6 +3,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from stages.c4 import C4Rules
 from stages.decide import TextRules, decide
 from stages.language import LanguageRules
 from stages.lines import LineRules
@@ -96,3 +97,46 @@ def test_a_page_made_of_furniture_is_dropped_after_the_quality_rules(correcting)
     assert row["verdict"]["value"] == pytest.approx(6 / 25)
     assert row["corrected"] is None
     assert row["n_words"] == 25
+
+
+def test_steps_that_are_left_out_judge_nothing(rules):
+    (row,) = decide(pages({"text": "a\na\na"}), replace(rules, repetition=None, quality=None)).pages.to_pylist()
+    assert (row["verdict"], row["corrected"]) == (None, "a\na\na")
+
+
+@pytest.fixture(scope="module")
+def cleaning(rules):
+    """C4's cleaning as FineWeb has it, then one of FineWeb's rules."""
+    short = RuleSet.from_rows([{"rule": "short", "signal": "short_line_share", "max": 0.4}], "test")
+    c4 = C4Rules(end_marks=None, min_words=3, min_sentences=1)
+    return replace(rules, repetition=None, quality=None, c4=c4, fineweb=short)
+
+
+def test_rules_after_cleaning_look_at_the_cleaned_text(cleaning):
+    menu = "home\nabout us\ncontact"
+    decision = decide(pages({"text": f"{menu}\n{PROSE}"}, {"text": f"{menu}\none two three\n{PROSE}"}), cleaning)
+    kept, dropped = decision.pages.to_pylist()
+    assert (kept["verdict"], kept["corrected"]) == (None, PROSE)
+    assert kept["short_line_share"] == 0.75  # what is stored is that of the text as extracted
+    assert dropped["verdict_stage"] == "fineweb"
+    assert dropped["verdict"] == {"rule": "short", "value": 0.5, "threshold": 0.4, "detail": None}
+    assert dropped["corrected"] is None
+    assert decision.lines == {"en": {"few_words": 6}}
+
+
+def test_a_page_that_cleaning_drops_meets_no_later_step(cleaning):
+    rows = [{"text": "{ }\nif (a < b) { return }"}, {"text": "no"}, {"text": PROSE, "language": "ja"}]
+    decided = decide(pages(*rows), replace(cleaning, lines=LineRules(), personal_data=PiiRules())).pages
+    assert decided.column("verdict_stage").to_pylist() == ["c4", "c4", "language_filter"]
+    assert [verdict["rule"] for verdict in decided.column("verdict").to_pylist()] == [
+        "curly_bracket",
+        "too_few_sentences",
+        "unwanted_language",
+    ]
+
+
+def test_line_corrections_may_follow_cleaning(cleaning):
+    text = f"home\n{PROSE}\n{PROSE} x\nSIGN IN HERE OR THERE"
+    decision = decide(pages({"text": text}), replace(cleaning, lines=LineRules(max_flagged_share=0.2)))
+    assert decision.pages.column("corrected").to_pylist() == [f"{PROSE}\n{PROSE} x"]
+    assert decision.lines == {"en": {"few_words": 1, "upper_case": 1}}

@@ -194,7 +194,7 @@ def test_words_are_counted_before_after_and_between() -> None:
 def test_lines_are_counted_by_language_and_rule() -> None:
     text = pa.array(["MENU\nRead more", "Weiterlesen bitte\n3 Kommentare", "MENU", None, PROSE])
     language = pa.array(["en", "de", None, "de", "pl"])
-    counts = line_counts(correct(text, language), language)
+    counts = line_counts(correct(text, language).lines, language)
     assert counts == {"": {"upper_case": 1}, "de": {"counter": 1}, "en": {"upper_case": 1, "whole": 1}}
 
 

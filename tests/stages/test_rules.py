@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.language import ELEVEN
 from stages.rules import BUILTIN, RuleError, RuleSet, apply_rules, load_rules
 from stages.schema import VERDICT
 from stages.signals import add_signals
 from stages.stop_words import load_stop_words
 
+GOPHER = ("gopher_repetition", "gopher_quality")
 ROWS: list[dict[str, Any]] = [
     {"rule": "few", "signal": "n_words", "min": 50},
     {"rule": "long", "signal": "mean_word_length", "max": 10, "languages": {"de": 12, "fr": None}, "source": "here"},
@@ -113,6 +115,7 @@ def test_apply_equals_a_loop_over_rows(rows: list[tuple[Any, Any, Any]], specs: 
         ({"rule": "x", "signal": "n_words", "min": 1, "languages": {"de": "y"}}, "languages, de: 'y' is not a number"),
         ({"rule": "x", "signal": "n_words", "min": 1, "languages": {False: 2}}, "put quotes around it"),
         ({"rule": "x", "signal": "n_words", "min": 1, "languages": ["de"]}, "languages: write a mapping"),
+        ({"rule": "x", "signal": "n_words", "min": 1, "assumed": "de"}, "assumed: write a list of languages"),
         ({"signal": "n_words", "min": 1}, "'rule' is missing"),
         ("n_words > 1", "write a mapping"),
     ],
@@ -155,7 +158,9 @@ def test_a_bad_override_is_refused_by_name(overrides: dict[str, Any], message: s
 
 
 def test_shipped_thresholds_are_those_of_the_paper() -> None:
-    thresholds = {name: {(r.signal, r.comparison): r.threshold for r in load_rules(name).rules} for name in BUILTIN}
+    thresholds = {
+        name: {(r.signal, r.comparison): r.threshold for r in load_rules(name).rules} for name in (*GOPHER, "fineweb")
+    }
     assert thresholds == {
         "gopher_quality": {
             ("n_words", "min"): 50,
@@ -177,7 +182,33 @@ def test_shipped_thresholds_are_those_of_the_paper() -> None:
             **{(f"top_{n}gram_char_share", "max"): share for n, share in ((2, 0.20), (3, 0.18), (4, 0.16))},
             **{(f"dup_{n}gram_char_share", "max"): (20 - n) / 100 for n in range(5, 11)},
         },
+        "fineweb": {
+            ("punct_line_share", "min"): 0.12,
+            ("short_line_share", "max"): 0.67,
+            ("dup_line_text_share", "max"): 0.1,
+            ("newline_word_ratio", "max"): 0.3,
+        },
     }
+
+
+@pytest.mark.parametrize("name", ["fineweb2_repetition", "fineweb2_quality"])
+def test_defaults_of_fineweb2_are_those_of_gopher_and_fineweb_and_each_language_has_its_own(name: str) -> None:
+    known = {(r.signal, r.comparison): r.threshold for base in (*GOPHER, "fineweb") for r in load_rules(base).rules}
+    for rule in load_rules(name).rules:
+        assert rule.threshold == known[rule.signal, rule.comparison]
+        assert set(rule.overrides) in (set(), set(ELEVEN) - {"en"})
+        assert rule.assumed == (("default",) if rule.overrides else ())
+
+
+def test_thresholds_that_were_chosen_here_are_marked() -> None:
+    """Every language's own threshold is published or marked as assumed, and nothing else is marked."""
+    rules = [rule for name in BUILTIN for rule in load_rules(name).rules]
+    assert {name for rule in rules for name in rule.assumed} <= {"default", *ELEVEN}
+    assert {rule.name: rule.assumed for rule in rules if rule.assumed and rule.assumed != ("default",)} == {
+        "ellipsis_lines": ("es", "fr", "it", "pl", "ro")
+    }
+    gopher = [rule for name in GOPHER for rule in load_rules(name).rules]
+    assert all(set(rule.overrides) == set(rule.assumed) for rule in gopher)
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +226,10 @@ def clean_text(shared_data: Path) -> pa.RecordBatch:
 
 def test_clean_text_passes_in_every_language(clean_text: pa.RecordBatch) -> None:
     judged = clean_text
-    for name in BUILTIN:
+    for name in GOPHER:
         judged = apply_rules(judged, load_rules(name), name)
     by_language: dict[str, list[bool]] = {}
-    for language, *found in zip(*(judged.column(name).to_pylist() for name in ("language", *BUILTIN)), strict=True):
+    for language, *found in zip(*(judged.column(name).to_pylist() for name in ("language", *GOPHER)), strict=True):
         by_language.setdefault(language, []).append(any(found))
     assert len(by_language) == 11
     for language, dropped in by_language.items():

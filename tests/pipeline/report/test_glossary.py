@@ -1,9 +1,11 @@
 import pytest
 
+from pipeline import recipe
 from pipeline.dedup import NEAR_DUPLICATE, SAME_RECORD, SAME_TEXT, SAME_URL
 from pipeline.report.glossary import rule_phrase, stage_phrase
+from stages import c4
 from stages.cascade import FUNNEL
-from stages.rules import load_rules
+from stages.rules import BUILTIN
 
 
 @pytest.mark.parametrize("stage", FUNNEL)
@@ -12,10 +14,11 @@ def test_every_step_of_the_funnel_is_explained(stage):
 
 
 def test_every_rule_that_is_data_is_explained():
-    rules = [("repetition", rule.name) for rule in load_rules("gopher_repetition").rules]
-    rules += [("quality", rule.name) for rule in load_rules("gopher_quality").rules]
+    used = [(step, rules) for name in recipe.shipped() for step, rules in recipe.load(name).rule_sets.items() if rules]
+    rules = [(step, rule.name) for step, rule_set in used for rule in rule_set.rules]
+    rules += [("c4", rule) for rule in c4.PAGE_RULES]
     rules += [SAME_RECORD, SAME_URL, SAME_TEXT, NEAR_DUPLICATE]
-    assert len(rules) == 13 + 10 + 4
+    assert {rule_set.name for _, rule_set in used} == set(BUILTIN)
     assert [rule for rule in rules if not rule_phrase(*rule)] == []
 
 
