@@ -58,7 +58,7 @@ USAGE = [
     (["curate", "gone.warc.gz", "--output", "out"], "gone.warc.gz: no such file or folder"),
     (["curate", "empty", "--output", "out"], "empty: no WARC file below this folder"),
     (["curate", "a" * 300, "--output", "out"], "cannot be read (File name too long)"),
-    (["curate", "some.warc", "--output", "out", "--recipe", "nope"], "no such recipe; choose one of refinedweb"),
+    (["curate", "some.warc", "--output", "out", "--recipe", "nope"], "no such recipe; choose one of c4, fineweb"),
     (["curate", "some.warc", "--output", "out", "--recipe", "bad.yaml"], "unknown key 'languagess'"),
     (["curate", "some.warc", "--output", "out", "--language", "xx"], "languages: 'xx' given; choose among"),
     (["curate", "some.warc", "--output", "out", "--workers", "0"], "'0' is not a whole number, 1 or more"),

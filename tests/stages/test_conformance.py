@@ -9,12 +9,15 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 from datatrove.data import Document
 from datatrove.pipeline.filters import c4_filters, fineweb_quality_filter, gopher_quality_filter
 from datatrove.pipeline.filters import gopher_repetition_filter as repetition
@@ -26,10 +29,12 @@ from warcio.archiveiterator import ArchiveIterator
 from stages.c4 import C4Rules, clean, sentences
 from stages.charset import decode
 from stages.extract import Trafilatura
+from stages.language import ELEVEN
 from stages.pii import PiiRules, mask
+from stages.rules import apply_rules, load_rules
 from stages.segment import BULLETS, sentence_marks
-from stages.signals import compute
-from stages.stop_words import StopWords
+from stages.signals import add_signals, compute
+from stages.stop_words import StopWords, load_stop_words
 from stages.urls import BlockList, UrlRules, UrlTables, UrlWords, compile_block_list, domain_of, filter_urls
 
 TOLERANCE = 1e-9
@@ -309,6 +314,39 @@ def test_white_space_after_a_mark_does_not_hide_it() -> None:
 
 def test_sentence_marks_are_theirs() -> None:
     assert set(sentence_marks()) == TERMINAL_PUNCTUATION
+
+
+# Whole filters, on texts as they are
+
+
+def their_filter(rule_set: str, language: str) -> Any:
+    if rule_set == "gopher_quality":
+        return gopher_quality_filter.GopherQualityFilter(stop_words=stop_word_lists()[language])
+    if rule_set == "fineweb":
+        return fineweb_quality_filter.FineWebQualityFilter(char_duplicates_ratio=0.1)  # the paper's, not 0.01
+    return repetition.GopherRepetitionFilter()
+
+
+@cache
+def stop_word_lists() -> dict[str, list[str]]:
+    text = resources.files("stages").joinpath("data/stop_words.yaml").read_text(encoding="utf-8")
+    return {language: words.split() for language, words in yaml.safe_load(text).items()}
+
+
+@pytest.mark.parametrize("rule_set", ["gopher_repetition", "gopher_quality", "fineweb"])
+def test_decisions_on_real_pages(rule_set: str, shared_data: Path) -> None:
+    rows = map(json.loads, (shared_data / "gold" / "pages.jsonl").read_text(encoding="utf-8").splitlines())
+    pages = [(row["gold"], row["lang"]) for row in rows if row.get("gold") and row.get("lang") in ELEVEN]
+    texts, languages = map(list, zip(*pages, strict=True))
+    rules = load_rules(rule_set)
+    if rule_set == "gopher_quality":  # one threshold for every language, as there
+        rules = rules.with_overrides({"ellipsis_lines": {"languages": dict.fromkeys(ELEVEN, 0.3)}})
+    batch = add_signals(pa.record_batch({"text": texts, "language": languages}), load_stop_words())
+    kept = apply_rules(batch, rules, "verdict").column("verdict").is_null().to_pylist()
+    answers = [their_filter(rule_set, language).filter(Document(text=text, id="0")) for text, language in pages]
+    assert len(pages) > 700
+    assert kept == [answer is True for answer in answers]
+    assert not all(kept)
 
 
 # C4's cleaning
