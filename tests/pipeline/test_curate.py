@@ -313,3 +313,18 @@ def test_clean_frees_work_and_keeps_what_is_published(finished, job, sample, tes
     assert progress.lines == [f"{small.output}: this run is finished; nothing to do"]
     run(replace(small, inputs=(*small.inputs, str(sample / "sample-00001.warc.gz"))), progress := Listening())
     assert any("extraction is done again" in line for line in progress.lines)
+
+
+@pytest.mark.parametrize("name", ["fineweb", "c4"])
+def test_a_preset_shows_the_steps_that_it_has(name, sample, tmp_path):
+    preset = replace(recipe.load(name), url=recipe.UrlRecipe(block_lists=()))
+    summary = run(CurateJob(inputs=(str(sample),), output=tmp_path / "out", recipe=preset))
+    assert tuple(step["stage"] for step in summary["funnel"]) == preset.steps
+    rules = {step["stage"]: step["rules"] for step in summary["funnel"]}
+    assert rules["c4"]
+    assert [folder["name"] for folder in summary["datasets"]] == ["RefinedWeb-English"]
+    shard = next(name for name in Store(tmp_path / "out").names("RefinedWeb-English"))
+    document = pq.read_table(tmp_path / "out" / shard).to_pylist()[0]
+    (entry,) = why(tmp_path / "out", document["id"])
+    assert (entry["outcome"], entry["passed"]) == ("published", list(preset.steps))
+    assert "{" not in document["text"]
