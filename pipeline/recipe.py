@@ -24,6 +24,7 @@ from stages.captures import CaptureRules
 from stages.language import ELEVEN, LanguageRules
 from stages.lines import LineRules
 from stages.minhash import Geometry
+from stages.opt_out import OptOutRules
 from stages.pages import PageRules
 from stages.pii import PiiRules
 from stages.rules import RuleError, RuleSet, load_rules
@@ -84,6 +85,7 @@ class Recipe:
     url: UrlRecipe = field(default_factory=UrlRecipe)
     page: PageRules = field(default_factory=PageRules)
     min_language_score: Share = 0.65
+    opt_out: OptOutRules = field(default_factory=OptOutRules)
     repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
     quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
     lines: LineRules | None = field(default_factory=LineRules)

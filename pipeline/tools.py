@@ -60,6 +60,7 @@ def _open(recipe: Recipe, store: Store) -> Tools:
             repetition=recipe.repetition.rule_set(),
             quality=recipe.quality.rule_set(),
             stop_words=load_stop_words(),
+            opt_out=recipe.opt_out,
             lines=recipe.lines,
             personal_data=recipe.personal_data,
         ),

@@ -41,7 +41,7 @@ BATCH_BYTES = 32 << 20
 ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
 
 _IDENTITY = ("id", "url", "warc_path", "warc_offset", "warc_length", "crawl", "fetch_time")
-_DECIDED = ("text", "language", "language_score", "language_decided_by", "verdict", "verdict_stage")
+_DECIDED = ("text", "language", "language_score", "language_decided_by", "opt_out", "verdict", "verdict_stage")
 _PAGE_SCHEMA = pa.schema([schema.EXTRACTED.field(name) for name in (*_IDENTITY, *_DECIDED)])
 
 
@@ -267,6 +267,13 @@ def _page_table(batch: pa.RecordBatch, results: list[PageResult]) -> pa.RecordBa
         "language": pa.array([result.language for result in results], pa.string()),
         "language_score": pa.array([result.language_score for result in results], pa.float32()),
         "language_decided_by": pa.array([result.decided_by for result in results], pa.string()),
+        "opt_out": pa.array(
+            [
+                sorted(result.opt_out.union(header))
+                for result, header in zip(results, batch.column("opt_out").to_pylist(), strict=True)
+            ],
+            schema.RECORD.field("opt_out").type,
+        ),
         "verdict": pa.array([result.verdict and result.verdict._asdict() for result in results], schema.VERDICT),
         "verdict_stage": pa.array([result.stage for result in results], pa.string()),
     }

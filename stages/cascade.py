@@ -19,6 +19,7 @@ FUNNEL = (
     "visible",
     "early_language",
     "extract",
+    "opt_out_filter",
     "language_filter",
     "repetition",
     "quality",
