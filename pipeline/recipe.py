@@ -124,6 +124,14 @@ def load(name_or_file: str, languages: tuple[str, ...] = ()) -> Recipe:
     return recipe
 
 
+def from_data(data: Mapping[str, Any], where: str) -> Recipe:
+    """What `as_data` gave; UsageError where another version of this program did, naming `where` it stands."""
+    try:
+        return TypeAdapter(Recipe).validate_json(json.dumps(data), strict=True, extra="forbid")
+    except ValidationError as error:
+        raise UsageError(f"{where}: made by another version ({_first_problem(error)}); run it anew") from error
+
+
 def as_data(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as plain data, as `run.json` holds it."""
     data: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe, mode="json")
