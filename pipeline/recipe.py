@@ -40,7 +40,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, kw_only=True)
 class UrlRecipe:
-    """block_lists: files with a domain or URL per line (UT1 format), or `datatrove` for those its package carries."""
+    """block_lists: lists with a domain or an address a line (UT1 format): a file (also .gz, .tar.gz), a folder of
+    UT1's (its files `domains` and `urls`), or `datatrove` for the list that its package carries."""
 
     block_lists: tuple[str, ...] = (LIST_OF_DATATROVE,)
     rules: UrlRules = field(default_factory=UrlRules)
