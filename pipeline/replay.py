@@ -31,7 +31,7 @@ from pipeline.recipe import Recipe, from_data
 from pipeline.run import FINISHED, read_description
 from pipeline.store import Store, file_digest
 from pipeline.tools import Tools, open_tools
-from pipeline.unit import PAGE_SCHEMA, PHASE, Sieve, finish_unit, table_name
+from pipeline.unit import PHASE, Sieve, finish_unit, table_name
 from pipeline.warc import read_captures
 from stages import schema
 from stages.cascade import UNDECIDED, first_verdict
@@ -220,12 +220,12 @@ class _Again:
         self.sieve.drop(batch, verdicts, pa.array([UNDECIDED] * batch.num_rows, pa.string()))
 
     def _extracted(self, batch: pa.RecordBatch) -> None:
-        pages = self._by_address(batch).select(PAGE_SCHEMA.names)
+        pages = self._by_address(batch).select(schema.PAGE.names)
         brought = pc.equal(pages.column("verdict_stage"), "extract")
-        columns = {name: pages.column(name) for name in PAGE_SCHEMA.names}
+        columns = {name: pages.column(name) for name in schema.PAGE.names}
         for name in ("verdict", "verdict_stage"):
             columns[name] = pc.if_else(brought, columns[name], pa.scalar(None, columns[name].type))
-        pages = pa.RecordBatch.from_arrays(list(columns.values()), schema=PAGE_SCHEMA)
+        pages = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.PAGE)
         self.sieve.keep(decide(pages, self._tools.text))
 
     def _by_address(self, batch: pa.RecordBatch) -> pa.RecordBatch:

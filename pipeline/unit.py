@@ -40,11 +40,6 @@ BATCH_PAGES = 256
 BATCH_BYTES = 32 << 20
 ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
 
-_IDENTITY = ("id", "url", "warc_path", "warc_offset", "warc_length", "crawl", "fetch_time")
-_READ = ("text", "language", "language_score", "language_decided_by", "opt_out", "verdict", "verdict_stage")
-PAGE_SCHEMA = pa.schema([schema.EXTRACTED.field(name) for name in (*_IDENTITY, *_READ)])
-"""Pages that reached extraction, before they are measured and decided."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -301,7 +296,7 @@ def _page_table(batch: pa.RecordBatch, results: list[PageResult]) -> pa.RecordBa
         "verdict": pa.array([result.verdict and result.verdict._asdict() for result in results], schema.VERDICT),
         "verdict_stage": pa.array([result.stage for result in results], pa.string()),
     }
-    return _fill(batch, columns, PAGE_SCHEMA)
+    return _fill(batch, columns, schema.PAGE)
 
 
 def _fill(batch: pa.RecordBatch, columns: dict[str, pa.Array], declared: pa.Schema) -> pa.RecordBatch:
