@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from stages.c4 import C4Rules, clean
 from stages.cascade import Step, first_verdict
 from stages.language import LanguageRules, filter_language
 from stages.lines import LineRules, correct, filter_corrected, line_counts
+from stages.opt_out import OptOutRules, filter_opt_out
 from stages.pii import PiiRules, mask
 from stages.rules import RuleSet, apply_rules
 from stages.schema import EXTRACTED
@@ -32,6 +33,7 @@ class TextRules:
 
     language: LanguageRules
     stop_words: StopWords
+    opt_out: OptOutRules = field(default_factory=OptOutRules)
     repetition: RuleSet | None = None
     quality: RuleSet | None = None
     c4: C4Rules | None = None
@@ -44,6 +46,7 @@ class TextRules:
         """The filters on the text as extracted, in their order."""
         rule_sets = {"repetition": self.repetition, "quality": self.quality}
         return (
+            Step("opt_out_filter", lambda batch: filter_opt_out(batch, self.opt_out)),
             Step("language_filter", lambda batch: filter_language(batch, self.language)),
             *(_rule_step(name, rules) for name, rules in rule_sets.items() if rules is not None),
         )
