@@ -25,7 +25,7 @@ import pyarrow as pa
 from pipeline import recipe
 from stages.decide import TextRules, decide
 from stages.language import ELEVEN, LanguageRules
-from stages.schema import EXTRACTED, SIGNAL_NAMES
+from stages.schema import PAGE
 from stages.stop_words import load_stop_words
 
 Figures = dict[str, Any]
@@ -53,15 +53,16 @@ def read(files: list[Path], chunk_words: int, whole_lines: bool = False) -> pa.R
     text, language = [text for text, _ in pieces], [language for _, language in pieces]
     given = {"text": pa.array(text, pa.string()), "language": pa.array(language, pa.string())}
     given["language_score"] = pa.array([1.0] * len(pieces), pa.float32())
-    schema = pa.schema([field for field in EXTRACTED if field.name not in (*SIGNAL_NAMES, "corrected")])
-    return pa.RecordBatch.from_arrays(
-        [given.get(field.name, _blank(field, len(pieces))) for field in schema], schema=schema
-    )
+    columns = [given.get(field.name, _blank(field, len(pieces))) for field in PAGE]
+    return pa.RecordBatch.from_arrays(columns, schema=PAGE)
 
 
 def _blank(field: pa.Field, n: int) -> pa.Array:
     """A column that no rule looks at."""
-    return pa.nulls(n, field.type) if field.nullable else pa.array([0] * n).cast(field.type)
+    if field.nullable:
+        return pa.nulls(n, field.type)
+    empty: object = [] if pa.types.is_list(field.type) else "" if pa.types.is_string(field.type) else 0
+    return pa.array([empty] * n, field.type)
 
 
 def _pieces(text: str, n_words: int) -> Iterator[str]:

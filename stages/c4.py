@@ -36,6 +36,7 @@ PAGE_RULES = ("lorem_ipsum", "curly_bracket", "too_few_sentences", "emptied")
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _ELLIPSIS = "..."
+_CLOSING = "\"'”’»)]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,17 +84,20 @@ def clean(text: pa.Array, rules: C4Rules = C4Rules()) -> Cleaned:
 
 
 def sentences(line: str) -> list[str]:
-    """The sentences of a line.
+    """The sentences of a line, white space between words as one space.
 
-    A sentence ends in a mark (`stages.segment.sentence_marks`, or "…") with the closing quotation marks and brackets
-    after it, before white space that no lower-case letter follows; what is left at the end is one more.
+    A sentence ends with a word that ends in a mark (`stages.segment.sentence_marks`, or "…"), closing quotation marks
+    and brackets aside, unless the next word begins with a lower-case letter; what is left at the end is one more.
     """
+    words = line.split()
+    marks = _final_marks()
     ends = [
-        found.end() for found in _sentence_end().finditer(line) if not line[found.end() : found.end() + 1].islower()
+        i + 1
+        for i, word in enumerate(words)
+        if word.rstrip(_CLOSING)[-1:] in marks and not (i + 1 < len(words) and words[i + 1][0].islower())
     ]
-    bounds = [0, *ends, len(line)]
-    pieces = (line[start:end].strip() for start, end in pairwise(bounds))
-    return [piece for piece in pieces if piece]
+    bounds = [0, *ends, len(words)]
+    return [" ".join(words[start:end]) for start, end in pairwise(bounds) if start < end]
 
 
 def _clean(text: str, rules: C4Rules) -> _Page:
@@ -104,7 +108,7 @@ def _clean(text: str, rules: C4Rules) -> _Page:
         n_words = len(words := line.split())
         left = _CITATION.sub("", line) if rules.citations else line
         folded = left.lower()
-        if any(len(word) > rules.max_word_chars for word in words):
+        if len(line) > rules.max_word_chars and any(len(word) > rules.max_word_chars for word in words):
             lines["long_word"] += 1
         elif rules.end_marks is not None and not _ends_well(left, rules.end_marks):
             lines["no_end_mark"] += 1
@@ -119,8 +123,9 @@ def _clean(text: str, rules: C4Rules) -> _Page:
         elif _holds("policy", folded):
             lines["policy"] += 1
         else:
-            n_sentences += len(sentences(left))
             kept.append(left)
+            if n_sentences < rules.min_sentences:  # seeking sentences costs more than all the rest
+                n_sentences += len(sentences(left))
     if n_sentences < rules.min_sentences:
         return _Page(None, Verdict("too_few_sentences", n_sentences, rules.min_sentences), lines)
     whole = "\n".join(kept).strip()
@@ -144,5 +149,5 @@ def _phrases() -> Mapping[str, Sequence[str]]:
 
 
 @cache
-def _sentence_end() -> re.Pattern[str]:
-    return re.compile(rf"""[{re.escape(sentence_marks())}…]["'”’»)\]]*\s+""")
+def _final_marks() -> frozenset[str]:
+    return frozenset(sentence_marks() + "…")

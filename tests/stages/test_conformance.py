@@ -489,7 +489,7 @@ def their_urls() -> Callable[[str], str | None]:
 
 
 def our_urls(urls: Sequence[str]) -> list[str | None]:
-    table = compile_block_list(BLOCKED, ["example.net/listed"])
+    table = compile_block_list(["\n".join([*BLOCKED, "example.net/listed"]).encode()])
     tables = UrlTables(block_list=BlockList(table), words=UrlWords(**WORDS, allowed=()), curated=frozenset())
     batch = filter_urls(pa.record_batch({"url": list(urls)}), UrlRules(), tables)
     return [verdict and verdict["rule"] for verdict in batch.column("url_filter").to_pylist()]
