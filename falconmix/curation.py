@@ -32,7 +32,12 @@ def _add_curate(commands: Commands) -> None:
     command.add_argument("--replay", type=Path, metavar="OUT", help="decide a finished run again, without extracting")
     command.add_argument("--reread", action="store_true", help="with --replay: read pages again that are undecided")
     command.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder of the run")
-    command.add_argument("--recipe", default="refinedweb", metavar="NAME|FILE", help="default: refinedweb")
+    command.add_argument(
+        "--recipe",
+        default="refinedweb",
+        metavar="NAME|FILE",
+        help="refinedweb (default), fineweb, fineweb2-europe, c4, or a .yaml file",
+    )
     command.add_argument("--language", nargs="+", default=(), metavar="xx", help="keep these languages only")
     command.add_argument("--restart", action="store_true", help="discard what OUT holds and begin anew")
     command.add_argument("--strict", action="store_true", help="exit 1 where a part of an input could not be read")
