@@ -38,6 +38,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderRecipe(ReadLimits):
+    """unit_bytes: a file is cut into units at each multiple of so many bytes; no result depends on it."""
+
+    unit_bytes: Annotated[int, Field(ge=1 << 10)] = 128 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class UrlRecipe:
     """block_lists: files with a domain or URL per line (UT1 format), or `datatrove` for those its package carries."""
 
@@ -78,7 +85,7 @@ class Recipe:
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
     language_model: str | None = None
     source_priority: tuple[str, ...] = ()
-    reader: ReadLimits = field(default_factory=ReadLimits)
+    reader: ReaderRecipe = field(default_factory=ReaderRecipe)
     guard: GuardLimits = field(default_factory=GuardLimits)
     capture: CaptureRules = field(default_factory=CaptureRules)
     url: UrlRecipe = field(default_factory=UrlRecipe)

@@ -43,7 +43,7 @@ def source(sample):
 
 
 def sieved(source, tools):
-    sieve = _Sieve(source, tools)
+    sieve = _Sieve(Unit(input=source, fingerprint="print"), tools)
     report = sieve.run()
     return report, {folder: rows.table() for folder, rows in sieve.tables.items()}
 
@@ -72,7 +72,7 @@ def test_every_capture_that_was_read_is_in_one_table(source, tools):
     assert report["captures"] == tables["extracted"].num_rows + tables["dropped"].num_rows
     assert report["captures"] == sum(report["funnel"].values()) > 50
     assert report["funnel"]["kept"] == tables["keys"].num_rows
-    assert report["full_digest"] == file_digest(Path(source.path))
+    assert report["blocks"] == [file_digest(Path(source.path))]
     places = [row["warc_offset"] for name in ("extracted", "dropped") for row in tables[name].to_pylist()]
     assert len(set(places)) == report["captures"]
 
