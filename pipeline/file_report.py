@@ -60,8 +60,9 @@ class FileReport:
         return self.stream_size > 0 and not self.types
 
     def begin(self, start: int) -> None:
-        """Account for what follows the offset `start`."""
+        """Account for what follows the offset `start`, and forget the padding before it."""
         self.start = self.stream_size = start
+        self.padding_bytes = 0
 
     def add_record(self, end: int, record_type: str) -> None:
         """Count the bytes up to `end` as a record."""

@@ -250,6 +250,7 @@ class _WarcFile:
     def _read_stream(self, member: Member, inner: ByteSource, first: Record) -> Iterator[Capture]:
         """Read the rest of a file whose first member goes on after its first record, as one stream of records."""
         self._report.single_stream = True
+        self._report.begin(0)  # in the stream, which skippable frames before it are no part of
         self._report.add_padding(first.start)
         yield from self._deliver(first, first.end)
         while True:
@@ -334,11 +335,11 @@ def _record_follows(inner: ByteSource, held: Record | None) -> bool:
 
 def _codec_at(source: ByteSource, warc_path: str) -> Codec:
     """The compression of a file that begins so; by its name where the beginning is lost."""
-    head = source.peek(len(BEGINNING))
-    zstd = head.startswith(FRAME_MAGIC) or SKIPPABLE.match(head)
-    if zstd or (warc_path.endswith(ZSTD_SUFFIX) and not head.startswith((GZIP_MAGIC, BEGINNING))):
+    head, gzip = source.peek(len(BEGINNING)), Gzip()
+    if head.startswith(FRAME_MAGIC) or SKIPPABLE.match(head):
         return Zstd(read_dictionary(source))
-    return Gzip()
+    misnamed = head == BEGINNING or gzip.find(source.peek(gzip.probe_bytes), BEGINNING) == 0
+    return Zstd() if warc_path.endswith(ZSTD_SUFFIX) and not misnamed else gzip
 
 
 def _dump_name(warc_path: str) -> str:

@@ -86,25 +86,26 @@ class FrameReader:
     def _begin(self) -> None:
         self.member_start = self._source.position
         self._ended = False
+        self._last = False  # whether the last block was read
         self._checksum_bytes: int | None = None  # known once the header is read
         limits = zstandard.ZstdDecompressor(dict_data=self._dictionary, max_window_size=_WINDOW_BYTES)
         self._decoder = limits.decompressobj()
 
     def _next_piece(self) -> bytes:
-        """The frame's header, or its next block, with the checksum behind the last one."""
+        """The frame's header, or its next block, or the checksum behind the last one."""
         if self._checksum_bytes is None:
             return self._header()
-        head = self._source.peek(_BLOCK_HEADER_BYTES)
-        if len(head) < _BLOCK_HEADER_BYTES:
-            return self._take(_BLOCK_HEADER_BYTES)
-        fields = int.from_bytes(head, "little")
-        last, kind, size = fields & 1, fields >> 1 & 3, fields >> 3
+        if self._last:
+            self._ended = True
+            return self._take(self._checksum_bytes)
+        head = int.from_bytes(self._source.peek(_BLOCK_HEADER_BYTES), "little")
+        kind, size = head >> 1 & 3, head >> 3
         if kind == _RESERVED or size > _BLOCK_BYTES:
             self.damage = "damaged zstd data (no block where one must be)"
             return b""
-        self._ended = bool(last)
-        stored = 1 if kind == _RUN_LENGTH else size
-        return self._take(_BLOCK_HEADER_BYTES + stored + (self._checksum_bytes if last else 0))
+        self._last = bool(head & 1)
+        self._ended = self._last and not self._checksum_bytes
+        return self._take(_BLOCK_HEADER_BYTES + (1 if kind == _RUN_LENGTH else size))
 
     def _header(self) -> bytes:
         data = self._source.peek(_HEADER_BYTES)
@@ -119,7 +120,7 @@ class FrameReader:
     def _take(self, n: int) -> bytes:
         data = self._source.read(n)
         if len(data) < n:
-            self.damage, self._ended = _CUT, False
+            self.damage = _CUT
             return b""
         return data
 
