@@ -172,7 +172,9 @@ def _finished(
 
 
 def _name(unit: object) -> str:
-    return unit.input.path if isinstance(unit, Unit) else unit.name if isinstance(unit, Shard) else str(unit)
+    if isinstance(unit, Unit):
+        return unit.input.path if unit.end is None else f"{unit.input.path}, bytes {unit.begin} to {unit.end}"
+    return unit.name if isinstance(unit, Shard) else str(unit)
 
 
 def _check_bytes(inputs: Sequence[Input], extracted: Sequence[Record]) -> None:
