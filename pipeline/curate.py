@@ -7,24 +7,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import dedup, lookup, publish
 from pipeline.engine import Engine, Outcome
-from pipeline.errors import WorkError
+from pipeline.errors import UsageError, WorkError
 from pipeline.inputs import Input, resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
 from pipeline.run import Run, open_run
 from pipeline.shards import ENGLISH, EUROPE, REJECTED, Shard, document_shards, reject_shards
 from pipeline.store import Store
 from pipeline.summary import Summary, check_pages, collect, read_summary, write_report
 from pipeline.unit import PHASE, Unit, extract_unit
 from pipeline.unit_chain import Chains, units_of
+from stages.cascade import UNDECIDED
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -35,11 +38,16 @@ FAILURES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class CurateJob:
-    """What the user asked for."""
+    """What the user asked for.
+
+    replay: folder of a finished run to decide again, in place of `inputs`; reread: see `pipeline.replay`.
+    """
 
     inputs: tuple[str, ...]
     output: Path
     recipe: Recipe
+    replay: Path | None = None
+    reread: bool = False
     restart: bool = False
     strict: bool = False
 
@@ -49,34 +57,39 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
 
     Raises UsageError before any work for wrong input, WorkError where units failed for good (finished ones are kept).
     """
-    inputs = resolve(job.inputs)
+    if job.replay and job.replay.resolve() == job.output.resolve():
+        raise UsageError(f"{job.output}: --output is the run to decide again; choose another folder")
+    replay = open_replay(job.replay, job.recipe, reread=job.reread) if job.replay else None
+    inputs = replay.inputs if replay else resolve(job.inputs)
     with locked(job.output):
-        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart)
+        origin = replay.origin if replay else None
+        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin)
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
             summary = read_summary(run.store)
         else:
-            summary = _begin(run, start_engine, progress)
+            summary = _begin(run, replay, start_engine, progress)
     damaged = summary["totals"]["damaged_ranges"]
     if job.strict and damaged:
         raise WorkError(f"--strict: {damaged} damaged range(s), listed in {run.store.path(publish.DAMAGED)}")
     return summary
 
 
-def _begin(run: Run, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
+def _begin(run: Run, replay: Replay | None, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
     run.store.sweep_temporaries()
     run.begin()
     compile_block_table(run.store, run.recipe)
     engine = start_engine()
     try:
-        return _work(run, engine, progress)
+        return _work(run, replay, engine, progress)
     finally:
         engine.close()
 
 
-def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
+def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -> Summary:
     store = run.store
-    extracted, nodes = _extract(run, engine, progress)
+    extracted, nodes = _extract(run, replay, engine, progress)
+    _say_undecided(extracted, progress)
     _check_bytes(run.inputs, extracted)
     _warn_of_damage(extracted, progress)
     sources = [publish.Source(unit, record["report"]["warc_path"]) for record in extracted for unit in record["units"]]
@@ -89,15 +102,17 @@ def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
     summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
     check_pages(summary)
     write_report(store, summary)
-    run.finish({record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted})
+    digests = {record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted}
+    run.finish(replay.digests if replay else digests, [unit for record in extracted for unit in record["units"]])
     return summary
 
 
-def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
-    """Extract what is not extracted yet; one record per input, and how many units each node did."""
-    reader = run.recipe.reader
-    files = [units_of(source, run.fingerprint, reader.unit_bytes, reader) for source in run.inputs]
-    chains = Chains(files, run.store)
+def _extract(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
+    """Extract, or decide again, what is not finished yet; one record per input, and how many units each node did."""
+    chains = Chains(_files(run, replay), run.store)
+    work: Callable[[Any], Record] = partial(extract_unit, output=run.store.root, recipe=run.recipe)
+    if replay:
+        work = partial(replay_unit, output=run.store.root, recipe=run.recipe, replay=replay)
     manifest = Manifest(run.store, PHASE)
     done = {unit.name: record for unit in chains.units if (record := manifest.done(unit.name, unit.key))}
     left = [unit for unit in chains.units if unit.name not in done]
@@ -109,16 +124,25 @@ def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record]
             chains.add(unit, record)
             progress.advance(Counter(record["report"]["funnel"]))
     nodes: Counter[str] = Counter()
-    work = partial(extract_unit, output=run.store.root, recipe=run.recipe)
+    again = False
     while left:
         for outcome in _finished(engine, work, left, "extract"):
             assert outcome.result
             chains.add(outcome.unit, outcome.result)
             nodes[outcome.node] += 1
-            progress.advance(Counter() if outcome.unit.seam else Counter(outcome.result["report"]["funnel"]))
-        if left := chains.to_redo():
+            progress.advance(Counter() if again else Counter(outcome.result["report"]["funnel"]))
+        if again := bool(left := chains.to_redo()):
             progress.phase("extract behind false cuts", len(left), 0)
     return chains.records(), nodes
+
+
+def _files(run: Run, replay: Replay | None) -> list[Sequence[Unit | ReplayUnit]]:
+    """The units of each input."""
+    if replay:
+        units = groupby(replay.units(run.fingerprint), lambda unit: unit.input.warc_path)
+        return [list(group) for _, group in units]
+    reader = run.recipe.reader
+    return [units_of(source, run.fingerprint, reader.unit_bytes, reader) for source in run.inputs]
 
 
 def _deduplicate(run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source]) -> Record:
@@ -172,9 +196,22 @@ def _finished(
 
 
 def _name(unit: object) -> str:
-    if isinstance(unit, Unit):
-        return unit.input.path if unit.end is None else f"{unit.input.path}, bytes {unit.begin} to {unit.end}"
-    return unit.name if isinstance(unit, Shard) else str(unit)
+    match unit:
+        case Unit(input=source, end=int()):
+            return f"{source.path}, bytes {unit.begin} to {unit.end}"
+        case Unit(input=source) | ReplayUnit(input=source):
+            return source.path
+        case Shard(name=name):
+            return name
+    return str(unit)
+
+
+def _say_undecided(extracted: Sequence[Record], progress: Progress) -> None:
+    if n := sum(record["report"]["funnel"].get(UNDECIDED, 0) for record in extracted):
+        progress.say(
+            f"{n:,} page(s) are undecided: they were dropped before extraction, by what this recipe asks otherwise; "
+            f"rejected/stage={UNDECIDED} lists them, --reread reads them again"
+        )
 
 
 def _check_bytes(inputs: Sequence[Input], extracted: Sequence[Record]) -> None:

@@ -31,6 +31,7 @@ from pipeline.store import Store
 from pipeline.tools import Tools, open_tools
 from pipeline.unit_range import find_span, span_end
 from pipeline.warc import Readable, read_captures, read_head
+from pipeline.warc_record import ReadLimits
 from stages import keys, schema
 from stages.cascade import first_verdict
 from stages.decide import Decision, decide
@@ -42,10 +43,6 @@ NAME_CHARS = 100  # of a unit's name; its key tells it apart, and file names may
 BATCH_PAGES = 256
 BATCH_BYTES = 32 << 20
 ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
-
-_IDENTITY = ("id", "url", "warc_path", "warc_offset", "warc_length", "crawl", "fetch_time")
-_DECIDED = ("text", "language", "language_score", "language_decided_by", "verdict", "verdict_stage")
-_PAGE_SCHEMA = pa.schema([schema.EXTRACTED.field(name) for name in (*_IDENTITY, *_DECIDED)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +86,20 @@ def extract_unit(unit: Unit, *, output: Path, recipe: Recipe) -> dict[str, Any]:
     manifest = Manifest(store, PHASE)
     if record := manifest.done(unit.name, unit.key):
         return record
-    sieve = _Sieve(unit, open_tools(recipe, output, unit.fingerprint))
-    report = sieve.run()
+    sieve = Sieve(unit.input, open_tools(recipe, output, unit.fingerprint))
+    report = sieve.run(unit)
+    return finish_unit(manifest, unit.name, unit.key, sieve, report)
+
+
+def finish_unit(manifest: Manifest, name: str, key: str, sieve: Sieve, report: dict[str, Any]) -> dict[str, Any]:
+    """Write a unit's tables, then its manifest record, which is returned."""
     started_s = time.process_time()
     files = []
     for folder, rows in sieve.tables.items():
-        files.append(table_name(folder, unit.name))
-        store.write_table(files[-1], rows.table(), rows.schema)
+        files.append(table_name(folder, name))
+        manifest.store.write_table(files[-1], rows.table(), rows.schema)
     report["cpu_s"]["write"] = time.process_time() - started_s
-    return manifest.finish(unit.name, unit.key, files, report)
+    return manifest.finish(name, key, files, report)
 
 
 @dataclass
@@ -116,12 +118,11 @@ class _Rows:
         return pa.Table.from_batches(self.batches, self.schema).sort_by(self.order).combine_chunks()
 
 
-class _Sieve:
+class Sieve:
     """One pass over one unit; fills `tables`, by folder."""
 
-    def __init__(self, unit: Unit, tools: Tools) -> None:
-        self._unit = unit
-        self._source = unit.input
+    def __init__(self, source: Input, tools: Tools) -> None:
+        self._source = source
         self._tools = tools
         self._geometry = tools.recipe.minhash.geometry
         self._cpu_s: defaultdict[str, float] = defaultdict(float)
@@ -136,59 +137,40 @@ class _Sieve:
             "keys": _Rows(keys.schema(self._geometry), ROW_ORDER),
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self, unit: Unit) -> dict[str, Any]:
         """Read the unit; return its report."""
-        report = FileReport()
+        report, limits = FileReport(), self._tools.recipe.reader
         started_s, child_s = time.process_time(), self._tools.guard.cpu_s
-        with Path(self._source.path).open("rb") as raw:
-            span = self._span(raw)
-            raw.seek(self._unit.begin)
-            stream = DigestingReader(
-                raw, self._unit.begin, self._source.size if self._unit.end is None else self._unit.end
-            )
+        with Path(unit.input.path).open("rb") as raw:
+            span = _span_of(unit, raw, limits)
+            raw.seek(unit.begin)
+            stream = DigestingReader(raw, unit.begin, unit.input.size if unit.end is None else unit.end)
             if span:
                 stream.skip_to(span.start.position if span.start else 0)
-                for batch in _batches(self._captures(stream, span, report)):
-                    self._sieve(batch)
+                self.take(captures_of(unit.input, stream, span, report, limits))
             blocks = stream.finish()
         self._add_damage(report)
         self._cpu_s["read"] = time.process_time() - started_s - sum(self._cpu_s.values())
         self._cpu_s["pages"] += self._tools.guard.cpu_s - child_s
-        return self._report(report) | {"span": span and _span_report(span, report, self._source.size), "blocks": blocks}
+        return self._report(report) | {"span": span and _span_report(span, report, unit.input.size), "blocks": blocks}
 
-    def _span(self, raw: BinaryIO) -> Span | None:
-        """What to read; None where no record begins in the unit's range."""
-        unit, limits = self._unit, self._tools.recipe.reader
-        if unit.end is None:
-            return WHOLE
-        head = read_head(raw, warc_path=unit.input.warc_path, limits=limits)
-        if unit.seam is None:
-            return find_span(raw, unit.begin, unit.end, head=head, size=unit.input.size, limits=limits)
-        until = span_end(raw, unit.end, codec=head.codec, size=unit.input.size, limits=limits)
-        return Span(start=unit.seam, until=until, codec=head.codec)
-
-    def _captures(self, stream: Readable, span: Span, report: FileReport) -> Iterator[Capture]:
-        return read_captures(
-            stream,
-            warc_path=self._source.warc_path,
-            size=self._source.size,
-            limits=self._tools.recipe.reader,
-            report=report,
-            span=span,
-        )
+    def take(self, captures: Iterable[Capture]) -> None:
+        """Sieve captures, batch by batch."""
+        for batch in _batches(captures):
+            self._sieve(batch)
 
     def _sieve(self, batch: pa.RecordBatch) -> None:
-        with self._clock("gates"):
+        with self.clock("gates"):
             verdicts, steps = first_verdict(batch, self._tools.gates)
-            self._drop(batch.filter(steps.is_valid()), verdicts.drop_null(), steps.drop_null())
+            self.drop(batch.filter(steps.is_valid()), verdicts.drop_null(), steps.drop_null())
             batch = batch.filter(steps.is_null())
-        with self._clock("pages"):  # this side of the pipe
+        with self.clock("pages"):  # this side of the pipe
             pages = _page_table(batch, [self._settle(result) for result in self._tools.guard.map(_pages(batch))])
-        with self._clock("text"):
+        with self.clock("text"):
             early = pc.fill_null(pc.is_in(pages.column("verdict_stage"), pa.array(EARLY_STAGES)), False)
             stopped = pages.filter(early)
-            self._drop(stopped, stopped.column("verdict"), stopped.column("verdict_stage"))
-            self._keep(decide(pages.filter(pc.invert(early)), self._tools.text))
+            self.drop(stopped, stopped.column("verdict"), stopped.column("verdict_stage"))
+            self.keep(decide(pages.filter(pc.invert(early)), self._tools.text))
 
     def _settle(self, result: PageResult | Poisoned) -> PageResult:
         """A page that killed its process is a reject like others, counted."""
@@ -197,7 +179,13 @@ class _Sieve:
         self._poisoned += 1
         return PageResult(stage="extract", verdict=Verdict(result.reason, detail=result.detail))
 
-    def _keep(self, decision: Decision) -> None:
+    def carry(self, rejects: pa.RecordBatch) -> None:
+        """Take in pages that were dropped before, in the schema `REJECT`."""
+        self.tables["dropped"].add(rejects)
+        self._funnel.update(rejects.column("stage").to_pylist())
+
+    def keep(self, decision: Decision) -> None:
+        """Take in pages that reached extraction, decided."""
         decided = decision.pages
         self.tables["extracted"].add(decided)
         self._masked.update(decision.masked)
@@ -208,7 +196,8 @@ class _Sieve:
         self._funnel["kept"] += passing.num_rows
         self._funnel.update(decided.column("verdict_stage").drop_null().to_pylist())
 
-    def _drop(self, pages: pa.RecordBatch, verdicts: pa.Array, steps: pa.Array) -> None:
+    def drop(self, pages: pa.RecordBatch, verdicts: pa.Array, steps: pa.Array) -> None:
+        """Take in pages that a step before extraction dropped, each with its verdict and that step."""
         columns = {field.name: pc.struct_field(verdicts, field.name) for field in schema.VERDICT}
         columns["stage"] = steps.dictionary_encode()
         if "text" in pages.schema.names:
@@ -237,6 +226,12 @@ class _Sieve:
             "single_stream": report.single_stream,
             "counts": dict(report.types),
             "captures": sum(report.types[kind] for kind in CAPTURE_TYPES),
+            **self.decided(),
+        }
+
+    def decided(self) -> dict[str, Any]:
+        """The part of the report that depends on the recipe."""
+        return {
             "funnel": dict(self._funnel),
             "poisoned": self._poisoned,
             "lines": {language: dict(rules) for language, rules in sorted(self._lines.items())},
@@ -245,10 +240,29 @@ class _Sieve:
         }
 
     @contextlib.contextmanager
-    def _clock(self, name: str) -> Iterator[None]:
+    def clock(self, name: str) -> Iterator[None]:
+        """Count the block's CPU time under `name`."""
         started_s = time.process_time()
         yield
         self._cpu_s[name] += time.process_time() - started_s
+
+
+def captures_of(
+    source: Input, stream: Readable, span: Span, report: FileReport, limits: ReadLimits
+) -> Iterator[Capture]:
+    """The captures of a part of an input, from a stream that stands at its beginning."""
+    return read_captures(stream, warc_path=source.warc_path, size=source.size, limits=limits, report=report, span=span)
+
+
+def _span_of(unit: Unit, raw: BinaryIO, limits: ReadLimits) -> Span | None:
+    """What a unit reads; None where no record begins in its range."""
+    if unit.end is None:
+        return WHOLE
+    head = read_head(raw, warc_path=unit.input.warc_path, limits=limits)
+    if unit.seam is None:
+        return find_span(raw, unit.begin, unit.end, head=head, size=unit.input.size, limits=limits)
+    until = span_end(raw, unit.end, codec=head.codec, size=unit.input.size, limits=limits)
+    return Span(start=unit.seam, until=until, codec=head.codec)
 
 
 def _span_report(span: Span, report: FileReport, size: int) -> dict[str, Any]:
@@ -296,10 +310,17 @@ def _page_table(batch: pa.RecordBatch, results: list[PageResult]) -> pa.RecordBa
         "language": pa.array([result.language for result in results], pa.string()),
         "language_score": pa.array([result.language_score for result in results], pa.float32()),
         "language_decided_by": pa.array([result.decided_by for result in results], pa.string()),
+        "opt_out": pa.array(
+            [
+                sorted(result.opt_out.union(header))
+                for result, header in zip(results, batch.column("opt_out").to_pylist(), strict=True)
+            ],
+            schema.RECORD.field("opt_out").type,
+        ),
         "verdict": pa.array([result.verdict and result.verdict._asdict() for result in results], schema.VERDICT),
         "verdict_stage": pa.array([result.stage for result in results], pa.string()),
     }
-    return _fill(batch, columns, _PAGE_SCHEMA)
+    return _fill(batch, columns, schema.PAGE)
 
 
 def _fill(batch: pa.RecordBatch, columns: dict[str, pa.Array], declared: pa.Schema) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.block_digest import file_digest_of
 from pipeline.inputs import Input
 from pipeline.manifest import Manifest
+from pipeline.replay import ReplayUnit
 from pipeline.span import Seam
 from pipeline.store import Store
 from pipeline.unit import PHASE, Unit
@@ -27,7 +28,7 @@ from pipeline.warc_record import ReadLimits
 Record = dict[str, Any]
 
 
-def units_of(source: Input, fingerprint: str, unit_bytes: int, limits: ReadLimits) -> list[Unit]:
+def units_of(source: Input, fingerprint: str, unit_bytes: int, limits: ReadLimits) -> Sequence[Unit]:
     """Cut one input into units; into one where it is small or is no row of members."""
     whole = [Unit(input=source, fingerprint=fingerprint)]
     if source.size <= unit_bytes:
@@ -45,7 +46,7 @@ class Chains:
     Of a file whose units are all in, only the sum of their reports is kept.
     """
 
-    def __init__(self, files: Iterable[Sequence[Unit]], store: Store) -> None:
+    def __init__(self, files: Iterable[Sequence[Unit | ReplayUnit]], store: Store) -> None:
         self._files = {units[0].input.warc_path: units for units in files}
         self._store = store
         self._manifest = Manifest(store, PHASE)
@@ -53,18 +54,18 @@ class Chains:
         self._whole: dict[str, Record] = {}
 
     @property
-    def units(self) -> list[Unit]:
+    def units(self) -> list[Unit | ReplayUnit]:
         """All units, as the files were cut."""
         return [unit for units in self._files.values() for unit in units]
 
-    def add(self, unit: Unit, record: Record) -> None:
+    def add(self, unit: Unit | ReplayUnit, record: Record) -> None:
         """Take in a finished unit."""
         name = unit.input.warc_path
         self._records[name][unit.name] = record
         if all(planned.name in self._records[name] for planned in self._files[name]):
             self._settle(name)
 
-    def to_redo(self) -> list[Unit]:
+    def to_redo(self) -> list[Unit | ReplayUnit]:
         """Of each file that is not whole yet though all its units are in, the next unit to redo."""
         waiting = (name for name in self._files if name not in self._whole)
         return [unit for name in waiting if (unit := self._walk(name)[1])]
@@ -87,7 +88,7 @@ class Chains:
         self._whole[name] = self._sum(name, held)
         self._records[name] = {}
 
-    def _walk(self, name: str) -> tuple[list[Record], Unit | None]:
+    def _walk(self, name: str) -> tuple[list[Record], Unit | ReplayUnit | None]:
         """The units that hold, from the file's beginning, and the one that must be read to go on, if one must."""
         held: list[Record] = []
         end: dict[str, Any] | None = None
@@ -95,7 +96,10 @@ class Chains:
             span = self._records[name][planned.name]["report"]["span"]
             if span is None or (end and end["position"] >= span["until"]):
                 continue
-            unit = planned if end in (None, span["start"]) else dataclasses.replace(planned, seam=Seam(**end))
+            unit = planned
+            if end and end != span["start"]:
+                assert isinstance(planned, Unit), "units that are decided again held in the earlier run"
+                unit = dataclasses.replace(planned, seam=Seam(**end))
             if unit.name not in self._records[name]:
                 return held, unit
             held.append(self._records[name][unit.name])

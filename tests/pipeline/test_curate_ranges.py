@@ -21,7 +21,7 @@ from tests.pipeline.warc_files import http_block, member, warc_record
 
 UNIT_BYTES = 16 << 10
 FALSE_CUTS = "captured.warc.gz"
-DAMAGED_SAMPLE = "sample-00001.warc.gz"
+SAMPLE = "sample-00001.warc.gz"
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,16 @@ def settings(recipe_file):
 def inputs(sample, tmp_path_factory):
     """A file of the sample, and one that holds a stored WARC as a page, which several cuts fall into."""
     folder = tmp_path_factory.mktemp("inputs")
-    (folder / DAMAGED_SAMPLE).write_bytes((sample / DAMAGED_SAMPLE).read_bytes())
+    (folder / SAMPLE).write_bytes((sample / SAMPLE).read_bytes())
     article = b"<p>" + b"The old bridge was closed to the traffic of the town for a year. " * 20 + b"</p>"
     inner = b"".join(member(warc_record(f"http://inner.example/{i}", http_block(article)), level=0) for i in range(40))
     plain = [member(warc_record(f"http://outer.example/{i}", http_block(article + b"%d" % i))) for i in range(5)]
+    short = member(warc_record("http://outer.example/short", http_block(b"<p>Too short.</p>")))
     captured = member(warc_record("http://outer.example/a.warc.gz", http_block(inner)), level=0)
     assert len(captured) > 3 * UNIT_BYTES
-    (folder / FALSE_CUTS).write_bytes(b"".join([*plain[:2], captured, *plain[2:]]))
+    (folder / FALSE_CUTS).write_bytes(
+        b"".join([short, *plain[:2], captured, *plain[2:4], b"garbage" * 9, plain[4], short])
+    )
     return folder
 
 
@@ -100,7 +103,7 @@ def test_units_change_no_published_byte_and_no_number(job, whole, in_units):
 
 def test_the_warning_of_damage_is_one_per_file(in_units):
     _, _, progress, _ = in_units
-    assert len([line for line in progress.lines if line.startswith("warning")]) == 1
+    assert len([line for line in progress.lines if line.startswith(f"warning: {FALSE_CUTS}")]) == 1
 
 
 def test_the_digest_of_a_file_does_not_depend_on_the_cuts(job, whole, in_units, inputs):
@@ -161,6 +164,26 @@ def test_a_run_goes_on_after_an_interruption_between_units(job, whole, in_units,
     changed = {name for name in early if after[name] != early[name]}
     assert all(not json.loads((folder / name).read_text())["files"] for name in changed)
     assert digests(ranged.output) == digests(job.output)
+
+
+def test_units_are_decided_again_as_whole_files_are(job, whole, in_units, recipe_file, tmp_path):
+    """By another recipe, under which pages that were dropped before extraction are read again, each in its unit."""
+    wider = recipe_file.parent / "wider_units.yaml"
+    wider.write_text("extends: recipe.yaml\nname: wider\npage: {min_words: 1}\nurl: {rules: {blocked: false}}\n")
+    for first in (job, in_units[0]):
+        again = CurateJob(
+            inputs=(),
+            output=tmp_path / first.output.name,
+            recipe=recipe.load(str(wider)),
+            replay=first.output,
+            reread=True,
+        )
+        run(again)
+    a, b = (tmp_path / first.output.name for first in (job, in_units[0]))
+    assert digests(a) == digests(b) != digests(job.output)
+    read = [Store(output).read_json("run.json")["inputs"] for output in (a, b, job.output)]
+    assert [entry["full_digest"] for entry in read[0]] == [entry["full_digest"] for entry in read[1]]
+    assert [entry["full_digest"] for entry in read[0]] == [entry["full_digest"] for entry in read[2]]
 
 
 def test_a_run_with_more_inputs_redoes_no_unit(in_units, inputs, tmp_path):

@@ -16,7 +16,7 @@ from pipeline.models import compile_block_table
 from pipeline.span import Seam
 from pipeline.store import Store, file_digest
 from pipeline.tools import open_tools
-from pipeline.unit import Unit, _Sieve, extract_unit, table_name
+from pipeline.unit import Sieve, Unit, extract_unit, table_name
 from stages import schema
 from tests.pipeline.warc_files import http_block, member, warc_record
 
@@ -44,8 +44,8 @@ def source(sample):
 
 
 def sieved(source, tools):
-    sieve = _Sieve(Unit(input=source, fingerprint="print"), tools)
-    report = sieve.run()
+    sieve = Sieve(source, tools)
+    report = sieve.run(Unit(input=source, fingerprint="print"))
     return report, {folder: rows.table() for folder, rows in sieve.tables.items()}
 
 
