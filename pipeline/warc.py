@@ -166,7 +166,7 @@ class _WarcFile:
         self._report.end = self.seam()
 
     def _read(self, source: ByteSource) -> Iterator[Capture]:
-        """Read a source to its end: the file, or a stream of records inside gzip."""
+        """Read a source to its end: the file, or a stream of records inside members."""
         in_file = source is self._raw
         while True:
             source.skip_any_of(PADDING)

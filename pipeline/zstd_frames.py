@@ -18,6 +18,7 @@ FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 DICTIONARY_MAGIC = b"\x5d\x2a\x4d\x18"
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 SKIPPABLE_HEADER_BYTES = 8
+_BEHIND = re.compile(rb"\Z|[\0\r\n]|" + re.escape(FRAME_MAGIC) + rb"|" + SKIPPABLE.pattern)
 
 _HEADER_BYTES = 18  # of the longest frame header
 _BLOCK_HEADER_BYTES = 3
@@ -138,12 +139,15 @@ class FrameReader:
 
 
 def skip_frame(source: ByteSource) -> bool:
-    """Pass over a skippable frame, where a whole one stands at the source's position; whether one did."""
+    """Pass over a skippable frame, where a whole one stands at the source's position; whether one did.
+
+    It must be followed by what can follow it, so that a damaged length does not pass over frames in silence.
+    """
     source.mark()
     start, size = source.position, skippable_bytes(source)
     if size is None:
         return False
-    if source.skip(size) < size:
+    if source.skip(size) < size or not _BEHIND.match(source.peek(len(FRAME_MAGIC))):
         source.rewind(start)
         return False
     return True

@@ -213,7 +213,7 @@ def test_the_head_of_a_file_is_lost():
 def test_a_skippable_frame_of_wild_length_costs_itself():
     made = numbered(4)
     frames = [frame(page.record) for page in made]
-    for claim in (1 << 31, 10 << 20):
+    for claim in (1 << 31, 10 << 20, 100, len(frames[2]) + 10):
         wild = struct.pack("<II", 0x184D2A53, claim) + b"index"
         captures, report = read(b"".join([*frames[:2], wild, *frames[2:]]), warc_path=NAME)
         assert urls(captures) == [page.url for page in made]
