@@ -8,7 +8,7 @@ PIECE_BYTES = 1 << 16
 """Bytes asked for at a time."""
 
 WINDOW_BYTES = 1 << 16
-"""Bytes searched at a time."""
+"""Bytes searched at a time, or twice the search's margin where that is more."""
 
 
 class ByteSource:
@@ -75,12 +75,13 @@ class ByteSource:
 
         margin: bytes from a place's beginning that `search` needs to know it for sure.
         """
-        while window := self.peek(WINDOW_BYTES):
+        size = max(WINDOW_BYTES, 2 * margin)
+        while window := self.peek(size):
             at = search(window)
             if at is not None:
                 self._at += at
                 return True
-            self._at += len(window) if len(window) < WINDOW_BYTES else len(window) - margin + 1
+            self._at += len(window) if len(window) < size else len(window) - margin + 1
         return False
 
     def mark(self) -> None:

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import dedup, lookup, publish
 from pipeline.engine import Engine, Outcome
 from pipeline.errors import UsageError, WorkError
-from pipeline.inputs import resolve
+from pipeline.inputs import Input, resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
@@ -25,6 +26,7 @@ from pipeline.shards import ENGLISH, EUROPE, REJECTED, Shard, document_shards, r
 from pipeline.store import Store
 from pipeline.summary import Summary, check_pages, collect, read_summary, write_report
 from pipeline.unit import PHASE, Unit, extract_unit
+from pipeline.unit_chain import Chains, units_of
 from stages.cascade import UNDECIDED
 
 T = TypeVar("T")
@@ -88,9 +90,9 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     store = run.store
     extracted, nodes = _extract(run, replay, engine, progress)
     _say_undecided(extracted, progress)
-    _check_bytes(extracted)
+    _check_bytes(run.inputs, extracted)
     _warn_of_damage(extracted, progress)
-    sources = [publish.Source(record["unit"], record["report"]["warc_path"]) for record in extracted]
+    sources = [publish.Source(unit, record["report"]["warc_path"]) for record in extracted for unit in record["units"]]
     decided = _deduplicate(run, engine, progress, sources)
     shards = _shards(extracted, decided)
     published = _publish(run, engine, progress, sources, shards)
@@ -101,31 +103,46 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     check_pages(summary)
     write_report(store, summary)
     digests = {record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted}
-    run.finish(digests, [record["unit"] for record in extracted])
+    run.finish(replay.digests if replay else digests, [unit for record in extracted for unit in record["units"]])
     return summary
 
 
 def _extract(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
-    units: Sequence[Unit | ReplayUnit] = [Unit(input=source, fingerprint=run.fingerprint) for source in run.inputs]
+    """Extract, or decide again, what is not finished yet; one record per input, and how many units each node did."""
+    chains = Chains(_files(run, replay), run.store)
     work: Callable[[Any], Record] = partial(extract_unit, output=run.store.root, recipe=run.recipe)
     if replay:
-        units = replay.units(run.fingerprint)
         work = partial(replay_unit, output=run.store.root, recipe=run.recipe, replay=replay)
     manifest = Manifest(run.store, PHASE)
-    done = {unit.name: record for unit in units if (record := manifest.done(unit.name, unit.key))}
-    left = [unit for unit in units if unit.name not in done]
+    done = {unit.name: record for unit in chains.units if (record := manifest.done(unit.name, unit.key))}
+    left = [unit for unit in chains.units if unit.name not in done]
     if left and run.store.names(f"manifest/{PHASE}") and not run.store.exists("work/extracted"):
         progress.say("work/ was freed by `falconmix clean`: extraction is done again")
-    progress.phase("extract", len(units), len(done))
+    progress.phase("extract", len(chains.units), len(done))
+    for unit in chains.units:
+        if record := done.get(unit.name):
+            chains.add(unit, record)
+            progress.advance(Counter(record["report"]["funnel"]))
     nodes: Counter[str] = Counter()
-    for record in done.values():
-        progress.advance(Counter(record["report"]["funnel"]))
-    for outcome in _finished(engine, work, left, "extract"):
-        assert outcome.result
-        done[outcome.unit.name] = outcome.result
-        nodes[outcome.node] += 1
-        progress.advance(Counter(outcome.result["report"]["funnel"]))
-    return [done[unit.name] for unit in units], nodes
+    again = False
+    while left:
+        for outcome in _finished(engine, work, left, "extract"):
+            assert outcome.result
+            chains.add(outcome.unit, outcome.result)
+            nodes[outcome.node] += 1
+            progress.advance(Counter() if again else Counter(outcome.result["report"]["funnel"]))
+        if again := bool(left := chains.to_redo()):
+            progress.phase("extract behind false cuts", len(left), 0)
+    return chains.records(), nodes
+
+
+def _files(run: Run, replay: Replay | None) -> list[Sequence[Unit | ReplayUnit]]:
+    """The units of each input."""
+    if replay:
+        units = groupby(replay.units(run.fingerprint), lambda unit: unit.input.warc_path)
+        return [list(group) for _, group in units]
+    reader = run.recipe.reader
+    return [units_of(source, run.fingerprint, reader.unit_bytes, reader) for source in run.inputs]
 
 
 def _deduplicate(run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source]) -> Record:
@@ -180,6 +197,8 @@ def _finished(
 
 def _name(unit: object) -> str:
     match unit:
+        case Unit(input=source, end=int()):
+            return f"{source.path}, bytes {unit.begin} to {unit.end}"
         case Unit(input=source) | ReplayUnit(input=source):
             return source.path
         case Shard(name=name):
@@ -195,13 +214,14 @@ def _say_undecided(extracted: Sequence[Record], progress: Progress) -> None:
         )
 
 
-def _check_bytes(extracted: Sequence[Record]) -> None:
+def _check_bytes(inputs: Sequence[Input], extracted: Sequence[Record]) -> None:
     """Invariant 1, first sum: every byte of an input is in a record, in padding, or in a damaged range."""
-    for record in extracted:
+    for source, record in zip(inputs, extracted, strict=True):
         report = record["report"]
-        if report["size"] != report["record_bytes"] + report["padding_bytes"] + report["damaged_bytes"]:
+        size = report["size"] if report["single_stream"] else source.size  # offsets are those of the inflated stream
+        if size != report["record_bytes"] + report["padding_bytes"] + report["damaged_bytes"]:
             raise WorkError(
-                f"{report['warc_path']}: {report['size']} bytes, but records {report['record_bytes']} + padding "
+                f"{report['warc_path']}: {size} bytes, but records {report['record_bytes']} + padding "
                 f"{report['padding_bytes']} + damaged {report['damaged_bytes']}; please report this file"
             )
 

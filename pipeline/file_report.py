@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from pipeline.span import Seam
+
 NOT_WARC = "not a WARC record"
 EMPTY_FILE = "empty file"
 
@@ -24,17 +26,19 @@ class Damage:
 
 @dataclass(kw_only=True)
 class FileReport:
-    """Account of one file, filled while it is read and whole when reading ends.
+    """Account of one file, or of a range of one, filled while it is read and whole when reading ends.
 
     Offsets and byte counts are those of the file or, where `single_stream` is set (a gzip member that holds the whole
     file), those of the inflated stream. Ranges are added in order and without a gap, so that at the end
-    `record_bytes + padding_bytes + damaged_bytes == stream_size`.
+    `record_bytes + padding_bytes + damaged_bytes == stream_size - start`.
 
-    size: bytes of the file that were read.
+    start: offset of the first byte accounted for.
+    size: offset in the file where reading ended. end: what reading on from there depends on.
     types: records by WARC-Type, captures included.
     shared_members: gzip members, of a file with a member per record, that held several records.
     """
 
+    start: int = 0
     size: int = 0
     stream_size: int = 0
     single_stream: bool = False
@@ -43,6 +47,7 @@ class FileReport:
     damaged: list[Damage] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
     shared_members: int = 0
+    end: Seam | None = None
 
     @property
     def damaged_bytes(self) -> int:
@@ -53,6 +58,11 @@ class FileReport:
     def foreign(self) -> bool:
         """Whether the file holds no record at all, but something else."""
         return self.stream_size > 0 and not self.types
+
+    def begin(self, start: int) -> None:
+        """Account for what follows the offset `start`, and forget the padding before it."""
+        self.start = self.stream_size = start
+        self.padding_bytes = 0
 
     def add_record(self, end: int, record_type: str) -> None:
         """Count the bytes up to `end` as a record."""

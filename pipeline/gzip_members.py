@@ -70,6 +70,21 @@ def _reason(error: zlib.error) -> str:
     return _REASONS.get(detail, f"damaged deflate data ({detail})")
 
 
+class Gzip:
+    """The compression of a file of gzip members."""
+
+    magic = GZIP_MAGIC
+    probe_bytes = PROBE_BYTES
+
+    def open(self, source: ByteSource) -> MemberReader:
+        """The inflated bytes of the member at the source's position."""
+        return MemberReader(source)
+
+    def find(self, window: bytes, beginning: bytes) -> int | None:
+        """Place of the first member in `window` whose inflated bytes start with `beginning`."""
+        return member_in(window, beginning)
+
+
 class MemberReader:
     """The inflated bytes of the gzip member at the source's position, or of it and all that follow it directly.
 

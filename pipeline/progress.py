@@ -19,7 +19,7 @@ class Progress(Protocol):
     """Told of each finished unit."""
 
     def phase(self, name: str, total: int, done: int) -> None:
-        """A phase begins; `done` of its `total` units were finished earlier."""
+        """A phase begins; `done` of its `total` units were finished earlier, and `advance` tells of them, too."""
         ...
 
     def advance(self, funnel: Counter[str]) -> None:
@@ -79,7 +79,7 @@ class Terminal:
 
     def phase(self, name: str, total: int, done: int) -> None:
         """Begin a phase."""
-        self._name, self._total, self._done = name, total, done
+        self._name, self._total, self._done = name, total, 0
         self._phase_started = time.monotonic()
         earlier = f", {done} finished earlier" if done else ""
         self.say(f"{name}: {total} unit{'s' if total != 1 else ''}{earlier}")

@@ -42,6 +42,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderRecipe(ReadLimits):
+    """unit_bytes: a file is cut into units at each multiple of so many bytes; no result depends on it."""
+
+    unit_bytes: Annotated[int, Field(ge=1 << 10)] = 128 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class UrlRecipe:
     """block_lists: lists with a domain or an address a line (UT1 format): a file (also .gz, .tar.gz), a folder of
     UT1's (its files `domains` and `urls`), or `datatrove` for the list that its package carries."""
@@ -85,7 +92,7 @@ class Recipe:
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
     language_model: str | None = None
     source_priority: tuple[str, ...] = ()
-    reader: ReadLimits = field(default_factory=ReadLimits)
+    reader: ReaderRecipe = field(default_factory=ReaderRecipe)
     guard: GuardLimits = field(default_factory=GuardLimits)
     capture: CaptureRules = field(default_factory=CaptureRules)
     url: UrlRecipe = field(default_factory=UrlRecipe)

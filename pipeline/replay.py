@@ -29,10 +29,11 @@ from pipeline.manifest import Manifest
 from pipeline.models import language_model_file
 from pipeline.recipe import Recipe, from_data
 from pipeline.run import FINISHED, read_description
+from pipeline.span import Seam, Span
 from pipeline.store import Store, file_digest
 from pipeline.tools import Tools, open_tools
-from pipeline.unit import PHASE, Sieve, finish_unit, table_name
-from pipeline.warc import read_captures
+from pipeline.unit import PHASE, Sieve, captures_of, finish_unit, table_name
+from pipeline.warc import read_head
 from stages import schema
 from stages.cascade import UNDECIDED, first_verdict
 from stages.decide import decide
@@ -47,12 +48,16 @@ _KNOWN_BEFORE_READING = [field.name for field in schema.REJECT if field.name in 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """An earlier run to decide again: where it is, what it was asked for, its fingerprint and its finished units."""
+    """An earlier run to decide again.
+
+    digests: full digests of its inputs by `warc_path`. finished: names of the units that its results are made of.
+    """
 
     store: Store
     recipe: Recipe
     inputs: tuple[Input, ...]
     fingerprint: str
+    digests: dict[str, str]
     finished: tuple[str, ...]
     reread: bool
 
@@ -115,6 +120,7 @@ def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
         recipe=from_data(said["recipe"], str(output)),
         inputs=inputs,
         fingerprint=said["fingerprint"],
+        digests={source["warc_path"]: source["full_digest"] for source in said["inputs"]},
         finished=tuple(store.read_json(FINISHED)["units"]),
         reread=reread,
     )
@@ -159,7 +165,7 @@ def replay_unit(unit: ReplayUnit, *, output: Path, recipe: Recipe, replay: Repla
     if not earlier:
         raise WorkError(f"{replay.store.root}: the tables of {unit.earlier} are gone; run `falconmix curate` there")
     tools = open_tools(recipe, output, unit.fingerprint)
-    again = _Again(unit, replay, tools)
+    again = _Again(unit, earlier["report"]["span"], replay, tools)
     again.run()
     decided = again.sieve.decided()
     decided["poisoned"] += earlier["report"]["poisoned"]
@@ -169,8 +175,9 @@ def replay_unit(unit: ReplayUnit, *, output: Path, recipe: Recipe, replay: Repla
 class _Again:
     """One unit decided again into `sieve`."""
 
-    def __init__(self, unit: ReplayUnit, replay: Replay, tools: Tools) -> None:
+    def __init__(self, unit: ReplayUnit, span: dict[str, Any], replay: Replay, tools: Tools) -> None:
         self.sieve = Sieve(unit.input, tools)
+        self._span = span
         self._unit = unit
         self._replay = replay
         self._tools = tools
@@ -247,7 +254,11 @@ class _Again:
         """The open pages, each closed as it is met."""
         source, limits = self._unit.input, self._tools.recipe.reader
         with Path(source.path).open("rb") as stream:
-            for capture in read_captures(stream, warc_path=source.warc_path, report=FileReport(), limits=limits):
+            codec = read_head(stream, warc_path=source.warc_path, limits=limits).codec
+            start = Seam(**self._span["start"]) if self._span["start"] else None
+            stream.seek(start.position if start else 0)
+            span = Span(start=start, until=self._span["until"], codec=codec)
+            for capture in captures_of(source, stream, span, FileReport(), limits):
                 if capture.warc_offset in self._open:
                     self._open.remove(capture.warc_offset)
                     yield capture

@@ -1,4 +1,4 @@
-"""Phase one, for one unit: a WARC in, decided pages out.
+"""Phase one, for one unit: a WARC, or a range of one, in; decided pages out.
 
 Tables of a unit below `work/`: `extracted/` (every page that reached extraction), `dropped/` (pages that a gate before
 it stopped), `damage/` (byte ranges that could not be read), `keys/` (what deduplication needs of the pages that pass).
@@ -12,22 +12,26 @@ import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.block_digest import DigestingReader
 from pipeline.capture import CAPTURE_TYPES, Capture
 from pipeline.file_report import FileReport
 from pipeline.guard import Poisoned
 from pipeline.inputs import Input
 from pipeline.manifest import Manifest
 from pipeline.recipe import Recipe
+from pipeline.span import WHOLE, Seam, Span
 from pipeline.store import Store
 from pipeline.tools import Tools, open_tools
-from pipeline.warc import read_captures
+from pipeline.unit_range import find_span, span_end
+from pipeline.warc import Readable, read_captures, read_head
+from pipeline.warc_record import ReadLimits
 from stages import keys, schema
 from stages.cascade import first_verdict
 from stages.decide import Decision, decide
@@ -43,15 +47,26 @@ ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One input file to extract."""
+    """One input file to extract, or a range of one.
+
+    begin, end: the range of the cuts in the file, in bytes; `end` is None for the whole file. The unit reads from the
+    first record that begins in it, or from `seam` where that has turned out to be wrong.
+    """
 
     input: Input
     fingerprint: str
+    begin: int = 0
+    end: int | None = None
+    seam: Seam | None = None
 
     @functools.cached_property
     def key(self) -> str:
         """Digest of all that the unit's output depends on, as 16 hex digits."""
         parts = f"{self.input.warc_path}\0{self.input.size}\0{self.input.digest}\0{self.fingerprint}"
+        if self.end is not None:
+            parts += f"\0{self.begin}-{self.end}"
+        if self.seam:
+            parts += f"\0{self.seam.position}\0{self.seam.search}\0{self.seam.crawl}"
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
     @property
@@ -72,7 +87,7 @@ def extract_unit(unit: Unit, *, output: Path, recipe: Recipe) -> dict[str, Any]:
     if record := manifest.done(unit.name, unit.key):
         return record
     sieve = Sieve(unit.input, open_tools(recipe, output, unit.fingerprint))
-    report = sieve.run()
+    report = sieve.run(unit)
     return finish_unit(manifest, unit.name, unit.key, sieve, report)
 
 
@@ -104,7 +119,7 @@ class _Rows:
 
 
 class Sieve:
-    """One pass over one input; fills `tables`, by folder."""
+    """One pass over one unit; fills `tables`, by folder."""
 
     def __init__(self, source: Input, tools: Tools) -> None:
         self._source = source
@@ -122,24 +137,22 @@ class Sieve:
             "keys": _Rows(keys.schema(self._geometry), ROW_ORDER),
         }
 
-    def run(self) -> dict[str, Any]:
-        """Read the whole input; return the unit's report."""
-        report = FileReport()
+    def run(self, unit: Unit) -> dict[str, Any]:
+        """Read the unit; return its report."""
+        report, limits = FileReport(), self._tools.recipe.reader
         started_s, child_s = time.process_time(), self._tools.guard.cpu_s
-        with Path(self._source.path).open("rb") as raw:
-            stream = _Hashing(raw)
-            captures = read_captures(
-                cast(BinaryIO, stream),
-                warc_path=self._source.warc_path,
-                size=self._source.size,
-                limits=self._tools.recipe.reader,
-                report=report,
-            )
-            self.take(captures)
+        with Path(unit.input.path).open("rb") as raw:
+            span = _span_of(unit, raw, limits)
+            raw.seek(unit.begin)
+            stream = DigestingReader(raw, unit.begin, unit.input.size if unit.end is None else unit.end)
+            if span:
+                stream.skip_to(span.start.position if span.start else 0)
+                self.take(captures_of(unit.input, stream, span, report, limits))
+            blocks = stream.finish()
         self._add_damage(report)
         self._cpu_s["read"] = time.process_time() - started_s - sum(self._cpu_s.values())
         self._cpu_s["pages"] += self._tools.guard.cpu_s - child_s
-        return self._report(report, stream.hexdigest())
+        return self._report(report) | {"span": span and _span_report(span, report, unit.input.size), "blocks": blocks}
 
     def take(self, captures: Iterable[Capture]) -> None:
         """Sieve captures, batch by batch."""
@@ -201,11 +214,10 @@ class Sieve:
         ]
         self.tables["damage"].add(pa.RecordBatch.from_pylist(rows, schema.DAMAGE))
 
-    def _report(self, report: FileReport, full_digest: str) -> dict[str, Any]:
+    def _report(self, report: FileReport) -> dict[str, Any]:
         return {
             "warc_path": self._source.warc_path,
-            "full_digest": full_digest,
-            "size": report.stream_size,
+            "size": report.stream_size - report.start,
             "record_bytes": report.record_bytes,
             "padding_bytes": report.padding_bytes,
             "damaged_bytes": report.damaged_bytes,
@@ -235,20 +247,32 @@ class Sieve:
         self._cpu_s[name] += time.process_time() - started_s
 
 
-class _Hashing:
-    """A binary stream that digests what is read from it."""
+def captures_of(
+    source: Input, stream: Readable, span: Span, report: FileReport, limits: ReadLimits
+) -> Iterator[Capture]:
+    """The captures of a part of an input, from a stream that stands at its beginning."""
+    return read_captures(stream, warc_path=source.warc_path, size=source.size, limits=limits, report=report, span=span)
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._state = hashlib.blake2b(digest_size=16)
 
-    def read(self, n: int = -1) -> bytes:
-        data = self._raw.read(n)
-        self._state.update(data)
-        return data
+def _span_of(unit: Unit, raw: BinaryIO, limits: ReadLimits) -> Span | None:
+    """What a unit reads; None where no record begins in its range."""
+    if unit.end is None:
+        return WHOLE
+    head = read_head(raw, warc_path=unit.input.warc_path, limits=limits)
+    if unit.seam is None:
+        return find_span(raw, unit.begin, unit.end, head=head, size=unit.input.size, limits=limits)
+    until = span_end(raw, unit.end, codec=head.codec, size=unit.input.size, limits=limits)
+    return Span(start=unit.seam, until=until, codec=head.codec)
 
-    def hexdigest(self) -> str:
-        return self._state.hexdigest()
+
+def _span_report(span: Span, report: FileReport, size: int) -> dict[str, Any]:
+    """Where the unit began, where it was to stop, and where it did."""
+    assert report.end, "the file was read"
+    return {
+        "start": asdict(span.start) if span.start else None,
+        "until": size if span.until is None else span.until,
+        "end": asdict(report.end),
+    }
 
 
 def _batches(captures: Iterable[Capture]) -> Iterator[pa.RecordBatch]:

@@ -50,11 +50,15 @@ MODULES = (
     "recipe.py",
     "replay.py",
     "shards.py",
+    "span.py",
     "store.py",
     "tools.py",
     "unit.py",
+    "unit_chain.py",
+    "unit_range.py",
     "warc.py",
     "warc_record.py",
+    "zstd_frames.py",
 )
 """Modules of `pipeline/` whose code shapes results; all of `stages/` does."""
 

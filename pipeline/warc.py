@@ -1,9 +1,13 @@
 """Reading WARC files that may be damaged, in one forward pass and constant memory.
 
-A file is a row of gzip members with a record each, or of bare records; padding and garbage may stand between them.
-Reading goes on at the next thing that can be one: after a damaged gzip member at the next member whose inflated bytes
-begin `WARC/`, after a damaged bare record at the next line that looks like the beginning of one. A record's bytes
-are its whole member, or header, block and line ends. A member's record is given only once its checksum was right.
+A file is a row of gzip members (or zstd frames, called members too) with a record each, or of bare records; padding and
+garbage may stand between them. Reading goes on at the next thing that can be one: after a damaged member at the next
+member whose inflated bytes begin `WARC/`, after a damaged bare record at the next line that looks like the beginning of
+one. A record's bytes are its whole member, or header, block and line ends. A member's record is given only once its
+checksum was right. Skippable zstd frames, such as that of the dictionary, are padding.
+
+A range of a file is read from a `Seam`, and up to one. What is read from there on depends on the seam and the bytes
+behind it alone, so that ranges that meet at equal seams give together what one pass over the whole gives.
 
 Two layouts break the rule of a member per record:
 
@@ -24,6 +28,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -31,8 +36,8 @@ from pipeline.byte_source import ByteSource
 from pipeline.capture import CAPTURE_TYPES, Capture, Place, make_capture
 from pipeline.errors import WorkError
 from pipeline.file_report import EMPTY_FILE, NOT_WARC, FileReport
-from pipeline.gzip_members import GZIP_MAGIC, MemberReader, member_in
-from pipeline.gzip_members import PROBE_BYTES as MEMBER_PROBE_BYTES
+from pipeline.gzip_members import GZIP_MAGIC, Gzip
+from pipeline.span import WHOLE, Codec, Member, Seam, Search, Span
 from pipeline.warc_record import (
     BEGINNING,
     PADDING,
@@ -46,13 +51,12 @@ from pipeline.warc_record import (
     record_in,
 )
 from pipeline.warc_record import PROBE_BYTES as RECORD_PROBE_BYTES
+from pipeline.zstd_frames import FRAME_MAGIC, SKIPPABLE, Zstd, read_dictionary, skip_frame
 
-ZSTD_WARC = "zstandard WARC files are not read; decompress the file first (zstd -d)"
-_ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18")  # a frame, and the skippable frame of a dictionary
+ZSTD_SUFFIX = ".zst"
+HEAD_BYTES = 1 << 20
 _DUMP_NAME = re.compile(r"CC-MAIN-\d{4}-\d{2}(?!\d)")
 _WARCINFO_BYTES = 1 << 16  # of a warcinfo's block that are searched for isPartOf
-
-_Search = Callable[[bytes], int | None]
 
 
 class Readable(Protocol):
@@ -67,57 +71,115 @@ class InputChangedError(WorkError):
 
 
 def read_captures(
-    stream: Readable, *, warc_path: str, report: FileReport, size: int | None = None, limits: ReadLimits | None = None
+    stream: Readable,
+    *,
+    warc_path: str,
+    report: FileReport,
+    size: int | None = None,
+    limits: ReadLimits | None = None,
+    span: Span = WHOLE,
 ) -> Iterator[Capture]:
     """Yield the response, resource and conversion records of a WARC file in order, and fill `report`.
 
-    `stream` is read once, to its end. Damage never raises: it goes to the report.
-    Raises InputChangedError at the end where `size` is given and is not the number of bytes read.
+    `stream` is read once, to its end; of a span, from its start and to the seam at its end, with some bytes ahead.
+    Damage never raises: it goes to the report.
+    Raises InputChangedError at the end where `size` is given and is not the number of bytes of the file.
     """
-    yield from _WarcFile(stream, warc_path, size, limits or ReadLimits(), report).captures()
-    if size is not None and report.size != size:
+    file = _WarcFile(stream, warc_path, size, limits or ReadLimits(), report, span)
+    yield from file.captures()
+    if size is not None and (report.size > size or (file.ended and report.size != size)):
         raise InputChangedError(
             f"{warc_path}: {report.size:,} bytes were read of a file of {size:,}; "
             "the connection was lost or the file has changed: run again"
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What the beginning of a file tells of the whole.
+
+    seam: what the reading of a later range may be expected to begin with (`position` has no meaning).
+    in_members: whether the file is a row of members, so that ranges of it can be read on their own.
+    """
+
+    codec: Codec
+    seam: Seam
+    in_members: bool
+
+
+def read_head(stream: Readable, *, warc_path: str, limits: ReadLimits) -> Head:
+    """Read the first MiB of a file, or less: up to its first page."""
+    file = _WarcFile(_First(stream, HEAD_BYTES), warc_path, None, limits, report := FileReport(), WHOLE)
+    next(file.captures(), None)
+    seam = file.seam()
+    return Head(codec=file.codec, seam=seam, in_members=seam.search != "records" and not report.single_stream)
+
+
+class _First:
+    """The first bytes of a stream."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream = stream
+        self._left = size
+
+    def read(self, n: int, /) -> bytes:
+        data = self._stream.read(min(n, self._left))
+        self._left -= len(data)
+        return data
+
+
 class _WarcFile:
-    """One pass over one file. `raw` is the file; a stream of records inside gzip is a source of its own."""
+    """One pass over one file. `raw` is the file; a stream of records inside members is a source of its own."""
 
     def __init__(
-        self, stream: Readable, warc_path: str, size: int | None, limits: ReadLimits, report: FileReport
+        self, stream: Readable, warc_path: str, size: int | None, limits: ReadLimits, report: FileReport, span: Span
     ) -> None:
-        self._raw = ByteSource(stream.read, look_back_bytes=limits.max_look_back_bytes)
-        self._search, self._margin = _search_at(self._raw)
+        start = span.start.position if span.start else 0
+        report.begin(start)
+        self._raw = ByteSource(stream.read, base=start, look_back_bytes=limits.max_look_back_bytes)
+        self.codec = span.codec or _codec_at(self._raw, warc_path)
+        self._search: Search = span.start.search if span.start else self._search_at(self._raw)
+        self._dump = _dump_name(warc_path)
+        self._crawl = span.start.crawl if span.start else self._dump or _file_name(warc_path)
         self._warc_path = warc_path
         self._size = size
         self._limits = limits
         self._report = report
-        self._dump = _dump_name(warc_path)
-        self._collection = ""
+        self._span = span
+        self._first_member = 0  # where the first member of the file begins
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the file was reached."""
+        return self._raw.ended()
+
+    def seam(self) -> Seam:
+        """Where reading stands."""
+        return Seam(position=self._raw.position, crawl=self._crawl, search=self._search)
 
     def captures(self) -> Iterator[Capture]:
-        if self._raw.ended():
+        if self._raw.ended() and not self._span.start:
             self._report.add_damage(0, EMPTY_FILE)
-        elif self._raw.peek(4).startswith(_ZSTD_MAGICS):
-            self._raw.skip(sys.maxsize)
-            self._report.add_damage(self._raw.position, ZSTD_WARC)
         else:
             yield from self._read(self._raw)
         self._report.size = self._raw.position
+        self._report.end = self.seam()
 
     def _read(self, source: ByteSource) -> Iterator[Capture]:
-        """Read a source to its end: the file, or a stream of records inside gzip."""
+        """Read a source to its end: the file, or a stream of records inside members."""
         in_file = source is self._raw
         while True:
             source.skip_any_of(PADDING)
             self._report.add_padding(source.position)
             if source.ended():
                 return
+            if in_file and self._at_the_end_of_the_span():
+                return
             source.mark()
             ahead = source.peek(len(BEGINNING))
-            if in_file and ahead.startswith(GZIP_MAGIC):
+            if in_file and self._skip_frame():
+                continue
+            if in_file and ahead.startswith(self.codec.magic):
                 yield from self._read_member()
                 if self._report.single_stream:  # which was read to the end of the file
                     return
@@ -125,6 +187,25 @@ class _WarcFile:
                 self._resume(source, source.position, NOT_WARC)
             else:
                 yield from self._read_record(source, self._size if in_file else None)
+
+    def _at_the_end_of_the_span(self) -> bool:
+        """Whether the span ends here.
+
+        Only before a member that begins like a record: of what stands before any other, the damage table makes one row
+        with what was passed over before it.
+        """
+        if self._span.until is None or self._raw.position < self._span.until:
+            return False
+        return self.codec.find(self._raw.peek(self.codec.probe_bytes), BEGINNING) == 0
+
+    def _skip_frame(self) -> bool:
+        """Pass over a skippable zstd frame as padding; whether one stood here."""
+        if not isinstance(self.codec, Zstd) or not skip_frame(self._raw):
+            return False
+        if self._report.stream_size == self._first_member:
+            self._first_member = self._raw.position
+        self._report.add_padding(self._raw.position)
+        return True
 
     def _read_record(self, source: ByteSource, end: int | None) -> Iterator[Capture]:
         start = source.position
@@ -136,15 +217,15 @@ class _WarcFile:
             yield from self._deliver(record, record.end)
 
     def _read_member(self) -> Iterator[Capture]:
-        """Read the gzip member at hand: a record, or padding, or several records."""
+        """Read the member at hand: a record, or padding, or several records."""
         start = self._raw.position
-        member = MemberReader(self._raw)
+        member = self.codec.open(self._raw)
         inner = ByteSource(member.read, look_back_bytes=self._limits.max_look_back_bytes)
         held: Record | None = None  # until it is known what follows, and that the checksum is right
         fault: DamagedRecordError | None = None
         try:
             while _record_follows(inner, held):
-                if held and start == 0:
+                if held and start == self._first_member:
                     yield from self._read_stream(member, inner, held)
                     return
                 record = read_record(inner, self._limits)
@@ -166,9 +247,10 @@ class _WarcFile:
             self._report.add_damage(self._raw.position, fault.reason, fault.url)
         self._report.add_padding(self._raw.position)
 
-    def _read_stream(self, member: MemberReader, inner: ByteSource, first: Record) -> Iterator[Capture]:
+    def _read_stream(self, member: Member, inner: ByteSource, first: Record) -> Iterator[Capture]:
         """Read the rest of a file whose first member goes on after its first record, as one stream of records."""
         self._report.single_stream = True
+        self._report.begin(0)  # in the stream, which skippable frames before it are no part of
         self._report.add_padding(first.start)
         yield from self._deliver(first, first.end)
         while True:
@@ -180,10 +262,10 @@ class _WarcFile:
             elif self._raw.ended():
                 return
             self._report.add_damage(self._report.stream_size, member.damage or NOT_WARC)
-            if not self._raw.find(self._search, self._margin):
+            if not self._raw.find(*self._what_to_find()):
                 return
             self._raw.mark()
-            member = MemberReader(self._raw)
+            member = self.codec.open(self._raw)
             inner = ByteSource(
                 member.read, base=self._report.stream_size, look_back_bytes=self._limits.max_look_back_bytes
             )
@@ -193,10 +275,9 @@ class _WarcFile:
         start, kind = self._report.stream_size, record.header.record_type
         self._report.add_record(end, kind)
         if kind == "warcinfo":
-            self._collection = _is_part_of(record.block)
+            self._crawl = self._dump or _is_part_of(record.block) or _file_name(self._warc_path)
         if kind in CAPTURE_TYPES:
-            crawl = self._dump or self._collection or PurePosixPath(self._warc_path).name
-            place = Place(warc_path=self._warc_path, warc_offset=start, warc_length=end - start, crawl=crawl)
+            place = Place(warc_path=self._warc_path, warc_offset=start, warc_length=end - start, crawl=self._crawl)
             yield make_capture(record, place, self._limits.max_payload_bytes)
 
     def _deliver_shared(self, record: Record, member_start: int) -> Iterator[Capture]:
@@ -210,9 +291,33 @@ class _WarcFile:
         source.rewind(start)
         if source is not self._raw:
             source.find(record_in, RECORD_PROBE_BYTES)
-        elif source.find(self._search, self._margin):
-            self._search, self._margin = _search_at(source)
+        elif source.find(*self._what_to_find()):
+            self._search = self._search_at(source)
         self._report.add_damage(source.position, reason, url or None)
+
+    def _search_at(self, source: ByteSource) -> Search:
+        """What to look for after damage in a file that goes on so.
+
+        Members inside a bare record, and bare records that a member could only store, are payload; a file that begins
+        with neither (its head is lost) goes on with whatever comes first.
+        """
+        if isinstance(self.codec, Zstd) or source.peek(len(GZIP_MAGIC)) == GZIP_MAGIC:
+            return "members"
+        return "records" if at_record(source) else "either"
+
+    def _what_to_find(self) -> tuple[Callable[[bytes], int | None], int]:
+        """A search, and the bytes that it takes to know what it found."""
+        if self._search == "members":
+            return self._member_in, self.codec.probe_bytes
+        if self._search == "records":
+            return record_in, RECORD_PROBE_BYTES
+        return self._either_in, max(self.codec.probe_bytes, RECORD_PROBE_BYTES)
+
+    def _member_in(self, window: bytes) -> int | None:
+        return self.codec.find(window, BEGINNING)
+
+    def _either_in(self, window: bytes) -> int | None:
+        return min((at for at in (self._member_in(window), record_in(window)) if at is not None), default=None)
 
 
 def _record_follows(inner: ByteSource, held: Record | None) -> bool:
@@ -228,30 +333,22 @@ def _record_follows(inner: ByteSource, held: Record | None) -> bool:
     return True
 
 
-def _search_at(source: ByteSource) -> tuple[_Search, int]:
-    """What to look for after damage in a file that goes on so, and the bytes that it takes to know it.
-
-    Gzip members inside a bare record, and bare records that a gzip member could only store, are payload; a file that
-    begins with neither (its head is lost) goes on with whatever comes first.
-    """
-    if source.peek(len(GZIP_MAGIC)) == GZIP_MAGIC:
-        return _member_in, MEMBER_PROBE_BYTES
-    if at_record(source):
-        return record_in, RECORD_PROBE_BYTES
-    return _either_in, max(MEMBER_PROBE_BYTES, RECORD_PROBE_BYTES)
-
-
-def _member_in(window: bytes) -> int | None:
-    return member_in(window, BEGINNING)
-
-
-def _either_in(window: bytes) -> int | None:
-    return min((at for at in (_member_in(window), record_in(window)) if at is not None), default=None)
+def _codec_at(source: ByteSource, warc_path: str) -> Codec:
+    """The compression of a file that begins so; by its name where the beginning is lost."""
+    head, gzip = source.peek(len(BEGINNING)), Gzip()
+    if head.startswith(FRAME_MAGIC) or SKIPPABLE.match(head):
+        return Zstd(read_dictionary(source))
+    misnamed = head == BEGINNING or gzip.find(source.peek(gzip.probe_bytes), BEGINNING) == 0
+    return Zstd() if warc_path.endswith(ZSTD_SUFFIX) and not misnamed else gzip
 
 
 def _dump_name(warc_path: str) -> str:
     match = _DUMP_NAME.search(warc_path)
     return match[0] if match else ""
+
+
+def _file_name(warc_path: str) -> str:
+    return PurePosixPath(warc_path).name
 
 
 def _is_part_of(block: bytes) -> str:

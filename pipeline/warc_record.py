@@ -6,7 +6,7 @@ Lenient where the meaning is plain: bare line feeds, folded lines, lines of any 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, timezone
 
 from pipeline.byte_source import ByteSource
@@ -33,7 +33,7 @@ _DATE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class ReadLimits:
-    """What a single record may cost.
+    """What a single record may cost. Raises ValueError where a limit is not positive.
 
     max_header_bytes: a header without end by then is damage.
     max_block_bytes: of a longer block the rest is inflated in pieces, counted and discarded.
@@ -45,6 +45,11 @@ class ReadLimits:
     max_block_bytes: int = 64 << 20
     max_payload_bytes: int = 32 << 20
     max_look_back_bytes: int = 16 << 20
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if getattr(self, limit.name) < 1:
+                raise ValueError(f"{limit.name} is {getattr(self, limit.name)}; give 1 or more")
 
 
 class DamagedRecordError(Exception):

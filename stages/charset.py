@@ -5,10 +5,13 @@ The web's declarations are often wrong, so none is believed without a check. In 
 1. a byte-order mark, or the zero bytes of unmarked UTF-16;
 2. bytes that are valid UTF-8 with a multi-byte character in it: no legacy text of some length looks like that;
 3. the HTTP header's charset, then the `<meta>` tag's, where the bytes decode under it and read as text;
-4. detection (uchardet, through faust-cchardet), among the character sets that the web uses;
+4. detection (uchardet, through faust-cchardet), among the character sets that the web uses, and ISO-8859-15 told from
+   ISO-8859-1 by the œ and the € that the latter lacks;
 5. mostly valid UTF-8 as UTF-8, anything else as windows-1252, faulty bytes replaced.
 
 Labels are those of the WHATWG encoding standard: "iso-8859-1" and "ascii" mean windows-1252, "gb2312" means gb18030.
+A few that browsers never knew are read as well: old pages name them, and were made with them. Sets of DOS and the Mac
+are believed where they are declared, and never detected.
 """
 
 from __future__ import annotations
@@ -38,6 +41,15 @@ _META_BYTES = 8192  # the standard says 1024; real pages put scripts first
 
 # Python's codecs of these names are narrower than what the label means on the web.
 _WIDER = {"shift_jis": "cp932", "gbk": "gb18030", "gb2312": "gb18030", "euc_kr": "cp949", "big5": "big5hkscs"}
+# Not in the standard: code pages of DOS, and the Mac's for Central Europe.
+_BEYOND_THE_STANDARD = {
+    "cp850": "cp850",
+    "ibm850": "cp850",
+    "cp852": "cp852",
+    "ibm852": "cp852",
+    "x-mac-ce": "mac_latin2",
+    "x-mac-centraleurroman": "mac_latin2",
+}
 _MULTI_BYTE = frozenset(
     {"cp932", "gb18030", "cp949", "big5hkscs", "euc_jp", "iso2022_jp", "utf-8", "utf-16-le", "utf-16-be"}
 )
@@ -58,6 +70,9 @@ _WINDOWS = {
     "iso8859-7": "cp1253",
     "iso8859-9": "cp1254",
 }
+# A page in ISO-8859-15 read as ISO-8859-1: "c½ur" for "cœur", "3 ¤" for "3 €". Its other six letters stand where
+# ISO-8859-1 has signs that are written beside letters ("it´s"), and tell nothing.
+_LATIN_9 = re.compile(rb"(?<=[A-Za-z\xc0-\xff])[\xbc\xbd](?=[A-Za-z\xc0-\xff])|\d ?\xa4")
 _C1 = re.compile(rb"[\x80-\x9f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 
@@ -80,7 +95,10 @@ class Decoded:
 
 def codec_of(label: str) -> str | None:
     """Return the Python codec that a charset label means on the web, or None where the label is unknown."""
-    name = map_encoding_to_html5(label.strip().strip("\"'").lower(), fallback_utf8=False) if label.isascii() else None
+    plain = label.strip().strip("\"'").lower()
+    if plain in _BEYOND_THE_STANDARD:
+        return _BEYOND_THE_STANDARD[plain]
+    name = map_encoding_to_html5(plain, fallback_utf8=False) if label.isascii() else None
     return _WIDER.get(name.replace("-", "_"), name) if name else None
 
 
@@ -172,6 +190,8 @@ def _read_legacy(payload: bytes, http_charset: str) -> Decoded:
         codec = codec_of(label)
         if codec and (text := _read_as_declared(payload, codec, detected, confidence)) is not None:
             return Decoded(text, codec, how)
+    if detected in (None, "cp1252") and _LATIN_9.search(payload) and not _C1.search(payload):
+        return Decoded(payload.decode("iso8859-15"), "iso8859-15", "detected")
     if detected and confidence >= _MIN_UNOPPOSED:
         return Decoded(payload.decode(detected, "replace"), detected, "detected")
     return Decoded(payload.decode("cp1252", "replace"), "cp1252", "fallback")

@@ -23,13 +23,13 @@ def warcs(shared_data):
     return sorted(str(path) for path in (shared_data / "warc").glob("*.warc.gz"))
 
 
-def command(inputs, output, workers):
+def command(inputs, output, workers, recipe="refinedweb"):
     line = [sys.executable, "-m", "falconmix.cli", "curate", *inputs, "--output", str(output)]
-    return [*line, "--workers", str(workers), "--json"]
+    return [*line, "--workers", str(workers), "--recipe", str(recipe), "--json"]
 
 
-def finish(inputs, output, *, workers=2, seed="0"):
-    line = command(inputs, output, workers)
+def finish(inputs, output, *, workers=2, seed="0", recipe="refinedweb"):
+    line = command(inputs, output, workers, recipe)
     done = subprocess.run(line, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -101,6 +101,18 @@ def test_workers_order_and_hash_seed_change_no_byte(run, warcs, tmp_path):
     output, _ = run
     finish(list(reversed(warcs)), tmp_path / "out", workers=2, seed="4242")
     assert digests(tmp_path / "out") == digests(output)
+
+
+@pytest.mark.parametrize("unit_bytes", [1 << 20, 3_000_000])
+def test_units_of_a_file_change_no_byte_and_no_number(run, warcs, tmp_path, unit_bytes):
+    output, expected = run
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"extends: refinedweb\nreader: {{unit_bytes: {unit_bytes}}}\n")
+    summary = finish(warcs, tmp_path / "out", recipe=recipe)
+    assert digests(tmp_path / "out") == digests(output)
+    assert summary["inputs"] == expected["inputs"]
+    records = list((tmp_path / "out" / "manifest" / "extract").glob("*.json"))
+    assert len(records) == sum(-(-Path(path).stat().st_size // unit_bytes) for path in warcs)
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(run, warcs, tmp_path):

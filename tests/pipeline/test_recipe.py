@@ -26,6 +26,7 @@ def test_the_shipped_recipe_is_the_design_s():
     assert default.languages == ("en", "cs", "de", "es", "fr", "it", "nl", "pl", "pt", "ro", "sv")
     assert (default.minhash.geometry.bands, default.minhash.geometry.rows, default.minhash.threshold) == (50, 10, 0.75)
     assert default.min_language_score == 0.65
+    assert default.reader.unit_bytes == 128 << 20
     assert default.url.block_lists == ("datatrove",)
     assert set(FUNNEL) - set(default.steps) == {"c4", "fineweb"}
 
@@ -130,6 +131,12 @@ PROBLEMS = {
     "fineweb: {base: nope}": "no rule set 'nope'; choose one of",
     "c4: {min_word: 3}": "unknown key 'c4.min_word'",
     "stop_words: mine": "'stop_words': input should be 'wordfreq' or 'fineweb2'",
+    "reader: {max_block_bytes: 0}": "'reader': max_block_bytes is 0; give 1 or more",
+    "reader: {max_look_back_bytes: -1}": "'reader': max_look_back_bytes is -1; give 1 or more",
+    "reader: {max_header_bytes: -5}": "'reader': max_header_bytes is -5; give 1 or more",
+    "reader: {max_payload_bytes: 0}": "'reader': max_payload_bytes is 0; give 1 or more",
+    "reader: {unit_bytes: 100}": "'reader.unit_bytes': input should be greater than or equal to 1024 .found 100",
+    "reader: {unit_bytes: 1.5e9}": "'reader.unit_bytes': input should be a valid integer",
     "quality: {base: nope}": "no rule set 'nope'; choose one of",
     "quality: {overrides: {nope: {min: 1}}}": "gopher_quality has no rule 'nope'",
     "quality: {overrides: {short_words: {mim: 1}}}": "short_words in gopher_quality: unknown key 'mim'",

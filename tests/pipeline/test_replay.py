@@ -60,7 +60,7 @@ def no_extraction(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(replay, "read_captures", refuse)
+    monkeypatch.setattr(replay, "captures_of", refuse)
     monkeypatch.setattr(unit, "read_captures", refuse)
     monkeypatch.setattr("pipeline.guard.Guard.map", refuse)
 

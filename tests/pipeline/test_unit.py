@@ -13,6 +13,7 @@ from pipeline.guard import Poisoned
 from pipeline.inputs import resolve
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
+from pipeline.span import Seam
 from pipeline.store import Store, file_digest
 from pipeline.tools import open_tools
 from pipeline.unit import Sieve, Unit, extract_unit, table_name
@@ -44,7 +45,7 @@ def source(sample):
 
 def sieved(source, tools):
     sieve = Sieve(source, tools)
-    report = sieve.run()
+    report = sieve.run(Unit(input=source, fingerprint="print"))
     return report, {folder: rows.table() for folder, rows in sieve.tables.items()}
 
 
@@ -72,7 +73,7 @@ def test_every_capture_that_was_read_is_in_one_table(source, tools):
     assert report["captures"] == tables["extracted"].num_rows + tables["dropped"].num_rows
     assert report["captures"] == sum(report["funnel"].values()) > 50
     assert report["funnel"]["kept"] == tables["keys"].num_rows
-    assert report["full_digest"] == file_digest(Path(source.path))
+    assert report["blocks"] == [file_digest(Path(source.path))]
     places = [row["warc_offset"] for name in ("extracted", "dropped") for row in tables[name].to_pylist()]
     assert len(set(places)) == report["captures"]
 
@@ -129,7 +130,10 @@ def test_a_unit_is_known_by_name_content_and_fingerprint(source):
         Unit(input=replace(source, digest="0" * 32), fingerprint="print"),
         Unit(input=replace(source, warc_path=f"b/{source.warc_path}"), fingerprint="print"),
     ]
-    assert len({first.key, *(other.key for other in others)}) == 4
+    seam = Seam(position=5, crawl="dump", search="members")
+    others += [replace(first, begin=begin, end=end) for begin, end in ((0, 9), (0, 99), (9, 99))]
+    others += [replace(others[-1], seam=seam), replace(others[-1], seam=replace(seam, crawl="another"))]
+    assert len({first.key, *(other.key for other in others)}) == 9
     assert Unit(input=replace(source, path="/elsewhere"), fingerprint="print").key == first.key
 
 
