@@ -28,7 +28,9 @@ def _add_curate(commands: Commands) -> None:
         "turn WARC files into RefinedWeb-English and RefinedWeb-Europe",
         "falconmix curate CC-MAIN-2023-40/*.warc.gz --output out --workers 16",
     )
-    command.add_argument("inputs", nargs="*", metavar="INPUT", help="WARC file, or a folder of them")
+    command.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="WARC file, documents (.jsonl, .parquet), or a folder of such"
+    )
     command.add_argument("--replay", type=Path, metavar="OUT", help="decide a finished run again, without extracting")
     command.add_argument("--reread", action="store_true", help="with --replay: read pages again that are undecided")
     command.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder of the run")

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.document_files import SUFFIXES
 from pipeline.errors import UsageError
 
-SUFFIXES = (".warc.gz", ".warc", ".warc.zst", ".wet.gz", ".wet", ".arc", ".arc.gz")
+WARC_SUFFIXES = (".warc.gz", ".warc", ".warc.zst", ".wet.gz", ".wet", ".arc", ".arc.gz")
 PROBE_BYTES = 1 << 20
 CRAWL_ROOT = "crawl-data"
 
@@ -52,22 +53,26 @@ def _files(argument: str) -> list[Path]:
             return [path]
         if not path.is_dir():
             raise UsageError(f"{argument}: neither a file nor a folder; inputs are read more than once")
-        found = list(_below(path))
+        found = list(_below(path, WARC_SUFFIXES))
+        # Beside WARC files lie indexes and lists of other programs, so documents are looked for where there are none.
+        found = found or list(_below(path, SUFFIXES))
     except OSError as error:
         raise _unreadable(error.filename or argument, error) from error
     if not found:
-        raise UsageError(f"{argument}: no WARC file below this folder (looked for {', '.join(SUFFIXES)})")
+        raise UsageError(
+            f"{argument}: no WARC file below this folder (looked for {', '.join(WARC_SUFFIXES + SUFFIXES)})"
+        )
     return found
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """WARC files below a folder; OSError where a part of it cannot be listed, which `rglob` would pass over."""
+def _below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Files of some kinds below a folder; OSError where a part cannot be listed, which `rglob` would pass over."""
 
     def stop(error: OSError) -> None:
         raise error
 
     for place, _, names in os.walk(folder, onerror=stop):
-        files = (Path(place, name) for name in names if name.endswith(SUFFIXES))
+        files = (Path(place, name) for name in names if name.endswith(suffixes))
         yield from (file for file in files if file.is_file())
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.block_digest import DigestingReader
 from pipeline.capture import CAPTURE_TYPES, Capture
+from pipeline.document_files import is_document_file, read_documents
 from pipeline.file_report import FileReport
 from pipeline.guard import Poisoned
 from pipeline.inputs import Input
@@ -251,6 +252,8 @@ def captures_of(
     source: Input, stream: Readable, span: Span, report: FileReport, limits: ReadLimits
 ) -> Iterator[Capture]:
     """The captures of a part of an input, from a stream that stands at its beginning."""
+    if is_document_file(source.path):
+        return read_documents(stream, Path(source.path), warc_path=source.warc_path, report=report, limits=limits)
     return read_captures(stream, warc_path=source.warc_path, size=source.size, limits=limits, report=report, span=span)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.block_digest import file_digest_of
+from pipeline.document_files import is_document_file
 from pipeline.inputs import Input
 from pipeline.manifest import Manifest
 from pipeline.replay import ReplayUnit
@@ -31,7 +32,7 @@ Record = dict[str, Any]
 def units_of(source: Input, fingerprint: str, unit_bytes: int, limits: ReadLimits) -> Sequence[Unit]:
     """Cut one input into units; into one where it is small or is no row of members."""
     whole = [Unit(input=source, fingerprint=fingerprint)]
-    if source.size <= unit_bytes:
+    if source.size <= unit_bytes or is_document_file(source.path):
         return whole
     with Path(source.path).open("rb") as stream:
         if not read_head(stream, warc_path=source.warc_path, limits=limits).in_members:

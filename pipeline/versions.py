@@ -39,6 +39,7 @@ MODULES = (
     "capture.py",
     "content_coding.py",
     "dedup.py",
+    "document_files.py",
     "file_report.py",
     "guard.py",
     "guard_child.py",
