@@ -124,15 +124,16 @@ def _extract(run: Run, replay: Replay | None, engine: Engine, progress: Progress
             chains.add(unit, record)
             progress.advance(Counter(record["report"]["funnel"]))
     nodes: Counter[str] = Counter()
-    again = False
-    while left:
+    again = not left
+    while left or (left := chains.to_redo()):
+        if again:
+            progress.phase("extract behind false cuts", len(left), 0)
         for outcome in _finished(engine, work, left, "extract"):
             assert outcome.result
             chains.add(outcome.unit, outcome.result)
             nodes[outcome.node] += 1
             progress.advance(Counter() if again else Counter(outcome.result["report"]["funnel"]))
-        if again := bool(left := chains.to_redo()):
-            progress.phase("extract behind false cuts", len(left), 0)
+        again, left = True, []
     return chains.records(), nodes
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline import recipe
@@ -84,6 +84,7 @@ def test_frames_away_from_the_wound_arrive(made, wound: Wound):
     data = b"".join(frames)
     start, end = wound.range_in(data)
     offsets = list(itertools.accumulate(map(len, frames), initial=0))
+    assume(not wound.inflict(data).startswith(b"WARC/"))  # a head cut to just this is taken for a plain file
     captures, report = read(wound.inflict(data), warc_path=NAME)
     assert_every_byte_is_accounted_for(report, captures)
     ends = zip(made, offsets, offsets[1:], strict=False)
