@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.data import Document
 from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
@@ -17,11 +16,10 @@ from datatrove.pipeline.filters.base_filter import get_filter_result
 from peer_words import SpacedWords
 from pipeline.models import language_model_file, open_language_model
 from pipeline.recipe import Recipe
-from stages.decide import TextRules, decide
+from stages.decide import decide
 from stages.extract import tidy
 from stages.language import FastText, identify
-from stages.schema import EXTRACTED, SIGNAL_NAMES
-from stages.stop_words import load_stop_words
+from text_rules import rules_of, text_batch
 from warc_sets import PageKey
 
 PEER_STEPS = ("read", "url_filter", "extract", "language_filter", "repetition", "quality")
@@ -122,19 +120,14 @@ def cause(own: Fate, other: Fate, judge: Judge, peer_by_spaces: Callable[[str, s
 def text_judge(recipe: Recipe) -> Judge:
     """Our decision on an extracted text, by the recipe's rules on texts."""
     model = FastText(open_language_model(language_model_file(recipe)))
-    rules = TextRules(
-        language=recipe.language_rules,
-        repetition=recipe.repetition.rule_set(),
-        quality=recipe.quality.rule_set(),
-        stop_words=load_stop_words(),
-    )
+    rules = rules_of(recipe)
 
     def judge(raw: str) -> Fate:
         text = tidy(raw)
         if not text:
             return Fate(step="extract", rule="no_text")
         language, score = identify(text, model)
-        (row,) = decide(_one_page(text, language, score), rules).pages.to_pylist()
+        (row,) = decide(text_batch([text], [language], [score]), rules).pages.to_pylist()
         rule = row["verdict"] and row["verdict"]["rule"]
         return Fate(step=row["verdict_stage"], rule=rule, text=text, language=language)
 
@@ -154,10 +147,3 @@ def peer_judge(stop_words: Mapping[str, Sequence[str]]) -> Callable[[str, str], 
         return all(get_filter_result(one.filter(page))[0] for one in filters[language])
 
     return keeps
-
-
-def _one_page(text: str, language: str, score: float) -> pa.RecordBatch:
-    known = {"text": text, "language": language, "language_score": score}
-    fields = [field for field in EXTRACTED if field.name not in (*SIGNAL_NAMES, "corrected")]
-    arrays = [pa.array([known.get(field.name)], field.type) for field in fields]
-    return pa.RecordBatch.from_arrays(arrays, [field.name for field in fields])

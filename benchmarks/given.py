@@ -1,10 +1,15 @@
-"""The files that `--input` names."""
+"""The files that `--input` names, and the pages in them."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from pipeline.capture import Capture
+from pipeline.file_report import FileReport
+from pipeline.warc import read_captures
+from stages.captures import CaptureRules
 
 WARC_SUFFIXES = (".warc.gz", ".warc")
 
@@ -22,3 +27,13 @@ def files_of(given: str, suffixes: Sequence[str]) -> list[Path]:
     if not files:
         raise SystemExit(f"{given}: no such file (looked for {', '.join(suffixes)})")
     return files
+
+
+def html_captures(paths: Iterable[Path]) -> Iterator[Capture]:
+    """The captures of WARC files that have a status and a media type of pages."""
+    rules = CaptureRules()
+    for path in paths:
+        with path.open("rb") as stream:
+            for capture in read_captures(stream, warc_path=path.name, report=FileReport()):
+                if capture.http_status in rules.statuses and capture.content_type in rules.content_types:
+                    yield capture
