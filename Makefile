@@ -87,5 +87,9 @@ $(PEERS)/.ready: benchmarks/constraints.txt constraints.txt
 		--target $(PEERS)/trafilatura-same $(shell grep '^trafilatura==' constraints.txt)
 	touch $@
 
+# Half an hour on two cores; writes docs/benchmarks.md.
+bench: $(VENV)/.kernels bench-env
+	$(BIN)/python benchmarks/all.py
+
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

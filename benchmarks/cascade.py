@@ -103,8 +103,10 @@ def compare(
     """Survivors of both, and the cost of a page that survives, of one that does not, and of all."""
     n, survivors = len(without), sum(without)
     lost = sum(alone and not kept for kept, alone in zip(with_gates, without, strict=True))
-    share = (n - survivors) / max(n, 1) if doomed_share is None else doomed_share
-    costs = {"with_gates": _costs(gated.cpu_s, without, share), "without_gates": _costs(ungated.cpu_s, without, share)}
+    given = (n - survivors) / max(n, 1)
+    share = given if doomed_share is None else doomed_share
+    sides = {"with_gates": gated, "without_gates": ungated}
+    costs = {name: _costs(side.cpu_s, without, share) for name, side in sides.items()}
     return {
         "pages": n,
         "survivors_with_gates": sum(with_gates),
@@ -113,8 +115,10 @@ def compare(
         "lost_at_most": upper_bound(lost, survivors),
         "stopped_early": dict(Counter(one.stage for one in gated.results if one.stage in EARLY_STAGES)),
         "doomed": share,
+        "doomed_as_given": given,
         "ms_per_page": costs,
         "ratio": costs["without_gates"]["all"] / costs["with_gates"]["all"],
+        "ratio_as_given": costs["without_gates"]["as_given"] / costs["with_gates"]["as_given"],
     }
 
 
@@ -141,11 +145,12 @@ def _at_most(seen: int, n: int, share: float) -> float:
 
 
 def _costs(cpu_s: Sequence[float], survives: Sequence[bool], doomed_share: float) -> dict[str, float]:
-    kept, doomed = (
-        _mean([s for s, one in zip(cpu_s, survives, strict=True) if one is which]) for which in (True, False)
-    )
+    """CPU milliseconds of a page that survives, of one that does not, of all as given, of all by the share."""
+    kept = _mean([spent_s for spent_s, one in zip(cpu_s, survives, strict=True) if one])
+    doomed = _mean([spent_s for spent_s, one in zip(cpu_s, survives, strict=True) if not one])
     whole = (1 - doomed_share) * kept + doomed_share * doomed
-    return {"surviving": 1000 * kept, "doomed": 1000 * doomed, "all": 1000 * whole}
+    seconds = {"surviving": kept, "doomed": doomed, "as_given": _mean(cpu_s), "all": whole}
+    return {kind: 1000 * spent_s for kind, spent_s in seconds.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

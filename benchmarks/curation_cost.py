@@ -43,7 +43,7 @@ def main() -> None:
         start_up = measure_start_up(folder, options.recipe, options.workers)
         whole = measure(inputs, folder / "out", options.recipe, options.workers)
     figures = compare(start_up, whole)
-    print_figures(figures, whole.stats["funnel"])
+    print_figures(figures)
     if options.json:
         print(json.dumps(figures))
 
@@ -72,6 +72,7 @@ def compare(start_up: Cost, whole: Cost) -> Figures:
     return {
         "pages": pages,
         "published": whole.stats["totals"]["published"],
+        "funnel": whole.stats.get("funnel", []),
         "ms_per_page": {work: 1000 * seconds / max(pages, 1) for work, seconds in by_stage.items()},
         "ms_per_page_total": 1000 * spent_s / max(pages, 1),
         "start_up": asdict(start_up.usage),
@@ -79,9 +80,9 @@ def compare(start_up: Cost, whole: Cost) -> Figures:
     }
 
 
-def print_figures(figures: Figures, funnel: Sequence[Figures]) -> None:
+def print_figures(figures: Figures) -> None:
     print(f"{'step':<18}{'in':>9}{'out':>9}")
-    for step in funnel:
+    for step in figures["funnel"]:
         print(f"{step['stage']:<18}{step['in']:>9,}{step['out']:>9,}")
     print(f"\n{'work':<18}{'CPU ms per page':>18}")
     for work, ms in figures["ms_per_page"].items():

@@ -19,10 +19,13 @@ def test_losses_and_costs_are_counted():
     assert (figures["survivors_with_gates"], figures["survivors_without_gates"], figures["lost"]) == (1, 2, 1)
     assert figures["stopped_early"] == {"early_language": 1, "visible": 1}
     assert figures["doomed"] == 0.5
-    assert figures["ms_per_page"]["with_gates"] == pytest.approx({"surviving": 5.5, "doomed": 7.0, "all": 6.25})
+    assert figures["ms_per_page"]["with_gates"] == pytest.approx(
+        {"surviving": 5.5, "doomed": 7.0, "as_given": 6.25, "all": 6.25}
+    )
     assert figures["ratio"] == pytest.approx(9.5 / 6.25)
     more = compare(gated, [True, False, False, False], ungated, [True, True, False, False], 0.75)
     assert more["ms_per_page"]["with_gates"]["all"] == pytest.approx(0.25 * 5.5 + 0.75 * 7.0)
+    assert more["ratio_as_given"] == figures["ratio"]
 
 
 @pytest.mark.parametrize(
@@ -52,4 +55,4 @@ def test_the_gates_lose_nothing_of_the_sample(sample, repository, recipe_file):
     assert figures["stopped_early"]["early_language"] > 0
     assert figures["lost_at_most"] == pytest.approx(1 - 0.05 ** (1 / figures["survivors_with_gates"]))
     assert figures["doomed"] == 0.5
-    assert set(figures["ms_per_page"]["with_gates"]) == {"surviving", "doomed", "all"}
+    assert set(figures["ms_per_page"]["with_gates"]) == {"surviving", "doomed", "as_given", "all"}
