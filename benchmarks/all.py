@@ -50,7 +50,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "equal-words": Benchmark(
         line=f"curation.py --input {DATA}/warc --peer-trafilatura same --peer-words spaces", render=render.curation
     ),
-    "cascade": Benchmark(line=f"cascade.py --input {DATA}/warc --doomed 0.65", render=render.cascade),
+    "cascade": Benchmark(line=f"cascade.py --input {DATA}/warc --doomed 0.65 --rounds 3", render=render.cascade),
     "curation-cost": Benchmark(line=f"curation_cost.py --input {DATA}/warc", render=render.curation_cost),
     "extraction": Benchmark(
         line=f"extraction.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl --rounds 2", render=render.extraction

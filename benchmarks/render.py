@@ -18,7 +18,7 @@ def curation(figures: Figures) -> str:
     """Costs of both sides, their ratios, what they decide, and why they differ."""
     parts = [("as given", figures.get("as_given", figures))]
     if "as_given" in figures:
-        parts.append((f"{figures['doomed']:.0%} doomed", figures))
+        parts.append((f"{_percent(figures['doomed'], 0)} doomed", figures))
     headings = ["CPU ms a response"]
     headings += [f"{side}, {title}" for title, _ in parts for side in ("falconmix", "datatrove")]
     sides = [part[side] for _, part in parts for side in ("falconmix", "datatrove")]
@@ -42,9 +42,9 @@ def _decisions(figures: Figures) -> str:
     text = (
         f"datatrove with trafilatura {peer['trafilatura']} and {words}: of {figures['responses']:,} responses "
         f"falconmix keeps {figures['falconmix_keeps']:,}, datatrove {figures['datatrove_keeps']:,}; **same decision on "
-        f"{figures['same_decisions']:.2%}**. Same text on {figures['same_text']:.2%} of the "
-        f"{figures['kept_by_both']:,} kept by both ({figures['same_text_untidied']:.2%} before datatrove's is tidied "
-        "as falconmix's is)."
+        f"{_percent(figures['same_decisions'], 2)}**. Same text on {_percent(figures['same_text'], 2)} of the "
+        f"{figures['kept_by_both']:,} kept by both ({_percent(figures['same_text_untidied'], 2)} before datatrove's is "
+        "tidied as falconmix's is)."
     )
     causes = table(["why decisions differ", "responses"], figures["causes"].items())
     return f"{text}\n\n{causes}" if figures["causes"] else text
@@ -57,14 +57,15 @@ def cascade(figures: Figures) -> str:
         [name.replace("_", " "), *(_ms(costs[kind]) for kind in ("surviving", "doomed", "as_given", "all"))]
         for name, costs in figures["ms_per_page"].items()
     ]
-    given = f"all, {figures['doomed_as_given']:.0%} doomed"
-    headings = ["CPU ms a page", "surviving", "doomed", given, f"all, {figures['doomed']:.0%} doomed"]
+    given = f"all, {_percent(figures['doomed_as_given'], 0)} doomed"
+    headings = ["CPU ms a page", "surviving", "doomed", given, f"all, {_percent(figures['doomed'], 0)} doomed"]
     return (
         f"{figures['pages']:,} pages, stopped before extraction: {early}. Survivors: "
         f"{figures['survivors_with_gates']:,} with the gates, {figures['survivors_without_gates']:,} without; "
-        f"**{figures['lost']} lost**, which is at most {figures['lost_at_most']:.2%} of survivors (one-sided 95 %).\n\n"
+        f"**{figures['lost']} lost**, which is at most {_percent(figures['lost_at_most'], 2)} of survivors (one-sided "
+        "95 %).\n\n"
         f"{table(headings, rows)}\n\nThe gates save a factor of {figures['ratio_as_given']:.2f} on the pages as given, "
-        f"{figures['ratio']:.2f} with {figures['doomed']:.0%} doomed."
+        f"{figures['ratio']:.2f} with {_percent(figures['doomed'], 0)} doomed."
     )
 
 
@@ -93,7 +94,7 @@ def extraction(figures: Figures) -> str:
             name,
             f"{row['ms_per_page']:.1f}",
             f"{row['times_faster']:.2f}",
-            f"{row['same']:.1%}",
+            _percent(row["same"], 1),
             _quality(row["all"]),
             _quality(row["real"]),
         ]
@@ -117,9 +118,9 @@ def corrections(figures: Figures) -> str:
     """Shares of texts and words that corrections touch, and their cost."""
     counts = figures["all"]
     shares = [
-        f"{counts['changed'] / counts['texts']:.1%}",
-        f"{counts['dropped'] / counts['texts']:.2%}",
-        f"{counts['flagged_words'] / counts['words']:.2%}",
+        _percent(counts["changed"] / counts["texts"], 1),
+        _percent(counts["dropped"] / counts["texts"], 2),
+        _percent(counts["flagged_words"] / counts["words"], 2),
         f"{figures['correct_ms_per_page']:.3f}",
         f"{figures['mask_ms_per_page']:.3f}",
     ]
@@ -129,6 +130,10 @@ def corrections(figures: Figures) -> str:
 
 def _ms(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}"
+
+
+def _percent(share: float, decimals: int) -> str:
+    return f"{100 * share:.{decimals}f} %"
 
 
 def _apart(side: Figures) -> float | None:

@@ -70,7 +70,7 @@ def test_both_sides_stand_beside_each_other():
     assert "| **all** | **20.00** | **85.00** |" in text
     assert "| apart: write, deduplicate, publish | 1.50 |  |" in text
     assert "**ratio 4.25**" in text
-    assert "**same decision on 95.00%**" in text
+    assert "**same decision on 95.00 %**" in text
     assert "| texts differ | 5 |" in text
     doomed = render.curation(CURATION | {"as_given": PART, "doomed": 0.65, "ratio": 6.5})
     assert "**ratio 4.25**" in doomed and "**ratio 6.50**" in doomed
@@ -79,7 +79,7 @@ def test_both_sides_stand_beside_each_other():
 
 def test_losses_of_the_gates_are_shown_with_their_bound():
     text = render.cascade(CASCADE)
-    assert "**0 lost**, which is at most 3.67% of survivors" in text
+    assert "**0 lost**, which is at most 3.67 % of survivors" in text
     assert "| with gates | 15.00 | 5.00 | 13.00 | 8.50 |" in text
 
 
@@ -96,4 +96,4 @@ def test_figures_of_a_real_program_can_be_shown(repository, tmp_path):
     line = [sys.executable, "benchmarks/corrections.py", "--input", str(tmp_path), "--json"]
     done = subprocess.run(line, capture_output=True, text=True, cwd=repository, check=True)
     text = render.corrections(json.loads(done.stdout.splitlines()[-1]))
-    assert "| 1 | 0.0% | 0.00% | 0.00% |" in text
+    assert "| 1 | 0.0 % | 0.00 % | 0.00 % |" in text
