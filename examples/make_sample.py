@@ -31,6 +31,7 @@ RECIPES = (
     junk.bare,
     junk.no_content,
     junk.furniture,
+    junk.opted_out,
     oddities.charsets,
     oddities.codings,
     oddities.languages,

@@ -28,7 +28,9 @@ def _add_curate(commands: Commands) -> None:
         "turn WARC files into RefinedWeb-English and RefinedWeb-Europe",
         "falconmix curate CC-MAIN-2023-40/*.warc.gz --output out --workers 16",
     )
-    command.add_argument("inputs", nargs="+", metavar="INPUT", help="WARC file, or a folder of them")
+    command.add_argument("inputs", nargs="*", metavar="INPUT", help="WARC file, or a folder of them")
+    command.add_argument("--replay", type=Path, metavar="OUT", help="decide a finished run again, without extracting")
+    command.add_argument("--reread", action="store_true", help="with --replay: read pages again that are undecided")
     command.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder of the run")
     command.add_argument("--recipe", default="refinedweb", metavar="NAME|FILE", help="default: refinedweb")
     command.add_argument("--language", nargs="+", default=(), metavar="xx", help="keep these languages only")
@@ -41,12 +43,19 @@ def _add_curate(commands: Commands) -> None:
 def _curate(options: argparse.Namespace) -> int:
     from pipeline import recipe
     from pipeline.curate import CurateJob, curate
+    from pipeline.errors import UsageError
     from pipeline.progress import Terminal
     from pipeline.ray_engine import RayEngine
     from stages.cascade import FUNNEL
 
+    if bool(options.inputs) == bool(options.replay):
+        raise UsageError("give either INPUT files or --replay OUT")
+    if options.reread and not options.replay:
+        raise UsageError("--reread goes with --replay OUT; INPUT files are read anyway")
     job = CurateJob(
         inputs=tuple(options.inputs),
+        replay=options.replay and options.replay.absolute(),
+        reread=options.reread,
         output=options.output.absolute(),
         recipe=recipe.load(options.recipe, tuple(options.language)),
         restart=options.restart,

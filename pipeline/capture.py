@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pipeline.http import Response, media_type, parse_response
 from pipeline.warc_record import Header, Record, parse_date
+from stages.opt_out import of_header
 
 CAPTURE_TYPES = frozenset({"response", "resource", "conversion"})
 """WARC-Types that hold a page; all others are counted only."""
@@ -28,6 +29,7 @@ class Capture:
     several records only their order (see `pipeline.warc`).
     truncated: WARC-Truncated, or CUT_BY_READER; None for a whole record.
     payload_error: why the payload is not whole; None where it is.
+    opt_out: signals of the HTTP header (see `stages.opt_out`).
     """
 
     id: str
@@ -44,6 +46,7 @@ class Capture:
     charset: str
     payload: bytes
     payload_error: str | None
+    opt_out: tuple[str, ...]
     http_headers: tuple[tuple[str, str], ...]
 
 
@@ -83,6 +86,7 @@ def make_capture(record: Record, place: Place, max_payload_bytes: int) -> Captur
         charset=charset,
         payload=payload,
         payload_error=payload_error,
+        opt_out=tuple(sorted(of_header(response.fields))),
         http_headers=response.fields,
     )
 

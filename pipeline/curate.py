@@ -12,18 +12,20 @@ from typing import Any, TypeVar
 
 from pipeline import dedup, lookup, publish
 from pipeline.engine import Engine, Outcome
-from pipeline.errors import WorkError
+from pipeline.errors import UsageError, WorkError
 from pipeline.inputs import resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
 from pipeline.run import Run, open_run
 from pipeline.shards import ENGLISH, EUROPE, REJECTED, Shard, document_shards, reject_shards
 from pipeline.store import Store
 from pipeline.summary import Summary, check_pages, collect, read_summary, write_report
 from pipeline.unit import PHASE, Unit, extract_unit
+from stages.cascade import UNDECIDED
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -34,11 +36,16 @@ FAILURES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class CurateJob:
-    """What the user asked for."""
+    """What the user asked for.
+
+    replay: folder of a finished run to decide again, in place of `inputs`; reread: see `pipeline.replay`.
+    """
 
     inputs: tuple[str, ...]
     output: Path
     recipe: Recipe
+    replay: Path | None = None
+    reread: bool = False
     restart: bool = False
     strict: bool = False
 
@@ -48,34 +55,39 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
 
     Raises UsageError before any work for wrong input, WorkError where units failed for good (finished ones are kept).
     """
-    inputs = resolve(job.inputs)
+    if job.replay and job.replay.resolve() == job.output.resolve():
+        raise UsageError(f"{job.output}: --output is the run to decide again; choose another folder")
+    replay = open_replay(job.replay, job.recipe, reread=job.reread) if job.replay else None
+    inputs = replay.inputs if replay else resolve(job.inputs)
     with locked(job.output):
-        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart)
+        origin = replay.origin if replay else None
+        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin)
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
             summary = read_summary(run.store)
         else:
-            summary = _begin(run, start_engine, progress)
+            summary = _begin(run, replay, start_engine, progress)
     damaged = summary["totals"]["damaged_ranges"]
     if job.strict and damaged:
         raise WorkError(f"--strict: {damaged} damaged range(s), listed in {run.store.path(publish.DAMAGED)}")
     return summary
 
 
-def _begin(run: Run, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
+def _begin(run: Run, replay: Replay | None, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
     run.store.sweep_temporaries()
     run.begin()
     compile_block_table(run.store, run.recipe)
     engine = start_engine()
     try:
-        return _work(run, engine, progress)
+        return _work(run, replay, engine, progress)
     finally:
         engine.close()
 
 
-def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
+def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -> Summary:
     store = run.store
-    extracted, nodes = _extract(run, engine, progress)
+    extracted, nodes = _extract(run, replay, engine, progress)
+    _say_undecided(extracted, progress)
     _check_bytes(extracted)
     _warn_of_damage(extracted, progress)
     sources = [publish.Source(record["unit"], record["report"]["warc_path"]) for record in extracted]
@@ -88,12 +100,17 @@ def _work(run: Run, engine: Engine, progress: Progress) -> Summary:
     summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
     check_pages(summary)
     write_report(store, summary)
-    run.finish({record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted})
+    digests = {record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted}
+    run.finish(digests, [record["unit"] for record in extracted])
     return summary
 
 
-def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
-    units = [Unit(input=source, fingerprint=run.fingerprint) for source in run.inputs]
+def _extract(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -> tuple[list[Record], Counter[str]]:
+    units: Sequence[Unit | ReplayUnit] = [Unit(input=source, fingerprint=run.fingerprint) for source in run.inputs]
+    work: Callable[[Any], Record] = partial(extract_unit, output=run.store.root, recipe=run.recipe)
+    if replay:
+        units = replay.units(run.fingerprint)
+        work = partial(replay_unit, output=run.store.root, recipe=run.recipe, replay=replay)
     manifest = Manifest(run.store, PHASE)
     done = {unit.name: record for unit in units if (record := manifest.done(unit.name, unit.key))}
     left = [unit for unit in units if unit.name not in done]
@@ -103,7 +120,7 @@ def _extract(run: Run, engine: Engine, progress: Progress) -> tuple[list[Record]
     nodes: Counter[str] = Counter()
     for record in done.values():
         progress.advance(Counter(record["report"]["funnel"]))
-    for outcome in _finished(engine, partial(extract_unit, output=run.store.root, recipe=run.recipe), left, "extract"):
+    for outcome in _finished(engine, work, left, "extract"):
         assert outcome.result
         done[outcome.unit.name] = outcome.result
         nodes[outcome.node] += 1
@@ -162,7 +179,20 @@ def _finished(
 
 
 def _name(unit: object) -> str:
-    return unit.input.path if isinstance(unit, Unit) else unit.name if isinstance(unit, Shard) else str(unit)
+    match unit:
+        case Unit(input=source) | ReplayUnit(input=source):
+            return source.path
+        case Shard(name=name):
+            return name
+    return str(unit)
+
+
+def _say_undecided(extracted: Sequence[Record], progress: Progress) -> None:
+    if n := sum(record["report"]["funnel"].get(UNDECIDED, 0) for record in extracted):
+        progress.say(
+            f"{n:,} page(s) are undecided: they were dropped before extraction, by what this recipe asks otherwise; "
+            f"rejected/stage={UNDECIDED} lists them, --reread reads them again"
+        )
 
 
 def _check_bytes(extracted: Sequence[Record]) -> None:

@@ -6,7 +6,6 @@ readable has the key of that URL.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.publish import DAMAGED
 from pipeline.shards import ENGLISH, EUROPE, REJECTED
 from pipeline.store import Store
+from stages import keys
 from stages.urls import canonical
 
 NAME = "lookup/keys.parquet"
@@ -34,10 +34,10 @@ SCHEMA = pa.schema(
 ID = re.compile(r"[0-9a-f]{32}")
 
 
-def url_key(url: str) -> int:
-    """64-bit hash of the canonical form of `url`."""
-    digest = hashlib.blake2b(canonical(url).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+def url_key(url: str) -> int | None:
+    """First 64 bits of the key by which copies are found; None for what is no address."""
+    key = keys.url_key(url)
+    return int.from_bytes(key[:8], "big") if key else None
 
 
 def id_key(page_id: str) -> int:
@@ -51,10 +51,15 @@ def build(store: Store) -> None:
     if not pieces:
         store.write_table(NAME, SCHEMA.empty_table(), SCHEMA)
         return
-    keys = np.concatenate([keys for keys, _, _ in pieces])
-    files = np.concatenate([np.full(len(keys), name) for keys, name, _ in pieces])
-    groups = np.concatenate([np.full(len(keys), group, np.int32) for keys, _, group in pieces])
-    table = pa.table({"key": keys, "file": pa.array(files.astype(object), pa.string()), "row_group": groups})
+    files = np.concatenate([np.full(len(found), name) for found, name, _ in pieces])
+    groups = np.concatenate([np.full(len(found), group, np.int32) for found, _, group in pieces])
+    table = pa.table(
+        {
+            "key": np.concatenate([found for found, _, _ in pieces]),
+            "file": pa.array(files.astype(object), pa.string()),
+            "row_group": groups,
+        }
+    )
     distinct = table.group_by(["key", "file", "row_group"]).aggregate([])
     order = [("key", "ascending"), ("file", "ascending"), ("row_group", "ascending")]
     store.write_table(NAME, distinct.sort_by(order).select(SCHEMA.names).cast(SCHEMA).combine_chunks(), SCHEMA)
@@ -92,7 +97,7 @@ def _keys_of(store: Store, name: str) -> Iterator[tuple[np.ndarray[Any, Any], st
     columns = [column for column in ("id", "url") if column in file.schema_arrow.names]
     for group in range(file.num_row_groups):
         table = file.read_row_group(group, columns=columns)
-        keys = [url_key(url) for url in table["url"].to_pylist() if url]
+        found = [key for url in table["url"].to_pylist() if url and (key := url_key(url)) is not None]
         if "id" in columns:
-            keys += map(id_key, table["id"].to_pylist())
-        yield np.array(keys, np.uint64), name, group
+            found += map(id_key, table["id"].to_pylist())
+        yield np.array(found, np.uint64), name, group

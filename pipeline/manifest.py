@@ -23,12 +23,16 @@ class Manifest:
 
     def done(self, unit: str, key: str) -> dict[str, Any] | None:
         """The record of `unit` if it was finished under the same `key` and its files are whole, else None."""
+        record = self.whole(unit)
+        return record if record and record["key"] == key else None
+
+    def whole(self, unit: str) -> dict[str, Any] | None:
+        """The record of `unit` under whatever key, if its files are whole, else None."""
         name = self._name(unit)
         if not self.store.exists(name):
             return None
         record: dict[str, Any] = self.store.read_json(name)
-        whole = all(self._size(file) == size for file, size in record["files"].items())
-        return record if record["key"] == key and whole else None
+        return record if all(self._size(file) == size for file, size in record["files"].items()) else None
 
     def finish(self, unit: str, key: str, files: Sequence[str], report: Mapping[str, Any]) -> dict[str, Any]:
         """Record that `unit` is finished: `files` are written, `report` says what it did. Harmless when done twice."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from pipeline.store import Store
 from stages.urls import UrlWords, compile_block_list
 
 BLOCK_TABLE = "work/tables/block_list.npy"
+UT1_NAMES = ("domains", "urls")
+PIECE_BYTES = 8 << 20
 DATATROVE_ARCHIVE = "url_filterblacklistsv0_3_0.tar.gz"
 
 
@@ -38,20 +41,17 @@ def open_language_model(path: Path) -> Any:
 
 
 def block_list_files(recipe: Recipe) -> list[Path]:
-    """The files behind the recipe's block lists."""
-    files = [_datatrove_archive() if name == LIST_OF_DATATROVE else Path(name) for name in recipe.url.block_lists]
-    return [_readable(path, recipe, "url.block_lists") for path in files]
+    """The files behind the recipe's block lists; of a folder, all that bear a name of UT1's (`UT1_NAMES`)."""
+    return [file for name in recipe.url.block_lists for file in _list_files(name, recipe)]
 
 
 def compile_block_table(store: Store, recipe: Recipe) -> None:
     """Write the recipe's block lists as one table that workers map into memory; 8 bytes an entry."""
     if store.exists(BLOCK_TABLE):
         return
-    files = block_list_files(recipe)  # read twice, so that millions of lines are never held at once
-    domains = (line for path in files for line in _entries(path) if "/" not in line)
-    urls = (line for path in files for line in _entries(path) if "/" in line)
+    pieces = (piece for path in block_list_files(recipe) for stream in _streams(path) for piece in _lines(stream))
     table = io.BytesIO()  # a full disk makes `np.save` to a file raise an error without its number
-    np.save(table, compile_block_list(domains, urls))
+    np.save(table, compile_block_list(pieces))
     with store.writing(BLOCK_TABLE) as path:
         path.write_bytes(table.getbuffer())
 
@@ -89,19 +89,37 @@ def _datatrove_archive() -> Path:
     return Path(str(resources.files("datatrove").joinpath("assets", DATATROVE_ARCHIVE)))
 
 
-def _entries(path: Path) -> Iterator[str]:
-    if path.name == DATATROVE_ARCHIVE:
+def _list_files(name: str, recipe: Recipe) -> list[Path]:
+    if name == LIST_OF_DATATROVE:
+        return [_datatrove_archive()]
+    path = Path(name)
+    if not path.is_dir():
+        return [_readable(path, recipe, "url.block_lists")]
+    files = sorted(file for file in path.rglob("*") if file.name in UT1_NAMES and file.is_file())
+    if not files:
+        raise UsageError(
+            f"recipe {recipe.name}: url.block_lists: no file called {' or '.join(UT1_NAMES)} below {path}; "
+            "name a folder of lists in UT1's format, or a file with an entry a line"
+        )
+    return [_readable(file, recipe, "url.block_lists") for file in files]
+
+
+def _streams(path: Path) -> Iterator[BinaryIO]:
+    """The lists in a file: a tar archive's `domains` and `urls`, or the file itself, inflated where it is gzip."""
+    if path.name.endswith((".tar.gz", ".tgz", ".tar")):
         with tarfile.open(path) as archive:
             for member in archive:
-                if member.isfile() and (raw := archive.extractfile(member)):
-                    yield from _lines(io.TextIOWrapper(raw, encoding="utf-8", errors="replace"))
+                if Path(member.name).name in UT1_NAMES and (stream := archive.extractfile(member)):
+                    yield cast(BinaryIO, stream)
         return
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        yield from _lines(stream)
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield cast(BinaryIO, file)
 
 
-def _lines(stream: Iterable[str]) -> Iterator[str]:
-    for line in stream:
-        entry = line.strip()
-        if entry and not entry.startswith("#"):
-            yield entry
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Pieces of some megabytes, each of whole lines, so that millions of entries are never held at once."""
+    left = b""
+    while piece := stream.read(PIECE_BYTES):
+        whole, newline, left = (left + piece).rpartition(b"\n")
+        yield whole + newline
+    yield left

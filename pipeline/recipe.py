@@ -24,6 +24,7 @@ from stages.captures import CaptureRules
 from stages.language import ELEVEN, LanguageRules
 from stages.lines import LineRules
 from stages.minhash import Geometry
+from stages.opt_out import OptOutRules
 from stages.pages import PageRules
 from stages.pii import PiiRules
 from stages.rules import RuleError, RuleSet, load_rules
@@ -39,7 +40,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, kw_only=True)
 class UrlRecipe:
-    """block_lists: files with a domain or URL per line (UT1 format), or `datatrove` for those its package carries."""
+    """block_lists: lists with a domain or an address a line (UT1 format): a file (also .gz, .tar.gz), a folder of
+    UT1's (its files `domains` and `urls`), or `datatrove` for the list that its package carries."""
 
     block_lists: tuple[str, ...] = (LIST_OF_DATATROVE,)
     rules: UrlRules = field(default_factory=UrlRules)
@@ -84,6 +86,7 @@ class Recipe:
     url: UrlRecipe = field(default_factory=UrlRecipe)
     page: PageRules = field(default_factory=PageRules)
     min_language_score: Share = 0.65
+    opt_out: OptOutRules = field(default_factory=OptOutRules)
     repetition: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_repetition"))
     quality: RuleRecipe = field(default_factory=lambda: RuleRecipe(base="gopher_quality"))
     lines: LineRules | None = field(default_factory=LineRules)
@@ -120,6 +123,14 @@ def load(name_or_file: str, languages: tuple[str, ...] = ()) -> Recipe:
     for rule in rules:
         _check_languages(name_or_file, f"languages of {rule.name}", rule.overrides)
     return recipe
+
+
+def from_data(data: Mapping[str, Any], where: str) -> Recipe:
+    """What `as_data` gave; UsageError where another version of this program did, naming `where` it stands."""
+    try:
+        return TypeAdapter(Recipe).validate_json(json.dumps(data), strict=True, extra="forbid")
+    except ValidationError as error:
+        raise UsageError(f"{where}: made by another version ({_first_problem(error)}); run it anew") from error
 
 
 def as_data(recipe: Recipe) -> dict[str, Any]:

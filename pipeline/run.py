@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,16 +51,20 @@ class Run:
     inputs: tuple[Input, ...]
     fingerprint: str
     state: State
+    origin: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
         """Changes with the inputs, the recipe, and the versions that results depend on."""
         return run_key(self.fingerprint, self.inputs)
 
-    def finish(self, digests: dict[str, str]) -> None:
-        """Mark the run finished; `digests` are the full digests of the inputs by `warc_path`, taken while reading."""
+    def finish(self, digests: dict[str, str], units: Sequence[str]) -> None:
+        """Mark the run finished.
+
+        digests: full digests of the inputs by `warc_path`, taken while reading. units: names of the units extracted.
+        """
         self.store.write_json(RUN, self._description(digests))
-        self.store.write_json(FINISHED, {"key": self.key})
+        self.store.write_json(FINISHED, {"key": self.key, "units": list(units)})
 
     def begin(self) -> None:
         """Write down what is about to be done."""
@@ -76,6 +80,7 @@ class Run:
             "recipe": as_data(self.recipe),
             "results_depend_on": results_depend_on(self.recipe),
             "inputs": inputs,
+            "replay_of": self.origin,
         }
 
 
@@ -85,15 +90,17 @@ def run_key(print_: str, inputs: Sequence[Input]) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
-def open_run(store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: bool) -> Run:
-    """Compare what is asked with what is there.
+def open_run(
+    store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: bool, origin: Mapping[str, Any] | None = None
+) -> Run:
+    """Compare what is asked with what is there. `origin`: what a replay depends on besides its recipe.
 
     Raises UsageError where the folder holds something else, a run of another recipe, or inputs that are missing now.
     """
     open_language_model(language_model_file(recipe))  # before any work: a file that is no model
-    print_ = fingerprint(recipe)
+    print_ = fingerprint(recipe, origin)
     state: State = "new"
-    earlier = _earlier(store)
+    earlier = read_description(store) if store.exists(RUN) else None
     if earlier is None:
         _check_empty(store)
     elif restart:
@@ -102,13 +109,11 @@ def open_run(store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: 
     else:
         _check_recipe(store, earlier, print_)
         state = _compare(store, earlier, inputs, run_key(print_, inputs))
-    return Run(store=store, recipe=recipe, inputs=tuple(inputs), fingerprint=print_, state=state)
+    return Run(store=store, recipe=recipe, inputs=tuple(inputs), fingerprint=print_, state=state, origin=origin)
 
 
-def _earlier(store: Store) -> dict[str, Any] | None:
-    """What `run.json` says, None where there is none; UsageError where another program wrote it."""
-    if not store.exists(RUN):
-        return None
+def read_description(store: Store) -> dict[str, Any]:
+    """What `run.json` says; UsageError where another program wrote it."""
     with contextlib.suppress(ValueError):
         said = store.read_json(RUN)
         if isinstance(said, dict) and set(said) >= DESCRIBED and isinstance(said["recipe"], dict):

@@ -55,12 +55,18 @@ def _open(recipe: Recipe, store: Store) -> Tools:
             Step("url_filter", functools.partial(filter_urls, rules=recipe.url.rules, tables=tables)),
         ),
         guard=Guard("pipeline.page_worker:open_reader", settings, recipe.guard),
-        text=TextRules(
-            language=recipe.language_rules,
-            repetition=recipe.repetition.rule_set(),
-            quality=recipe.quality.rule_set(),
-            stop_words=load_stop_words(),
-            lines=recipe.lines,
-            personal_data=recipe.personal_data,
-        ),
+        text=text_rules(recipe),
+    )
+
+
+def text_rules(recipe: Recipe) -> TextRules:
+    """What the recipe does to an extracted text."""
+    return TextRules(
+        language=recipe.language_rules,
+        repetition=recipe.repetition.rule_set(),
+        quality=recipe.quality.rule_set(),
+        stop_words=load_stop_words(),
+        opt_out=recipe.opt_out,
+        lines=recipe.lines,
+        personal_data=recipe.personal_data,
     )

@@ -40,10 +40,6 @@ BATCH_PAGES = 256
 BATCH_BYTES = 32 << 20
 ROW_ORDER = [("id", "ascending"), ("warc_offset", "ascending")]
 
-_IDENTITY = ("id", "url", "warc_path", "warc_offset", "warc_length", "crawl", "fetch_time")
-_DECIDED = ("text", "language", "language_score", "language_decided_by", "verdict", "verdict_stage")
-_PAGE_SCHEMA = pa.schema([schema.EXTRACTED.field(name) for name in (*_IDENTITY, *_DECIDED)])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -75,15 +71,20 @@ def extract_unit(unit: Unit, *, output: Path, recipe: Recipe) -> dict[str, Any]:
     manifest = Manifest(store, PHASE)
     if record := manifest.done(unit.name, unit.key):
         return record
-    sieve = _Sieve(unit.input, open_tools(recipe, output, unit.fingerprint))
+    sieve = Sieve(unit.input, open_tools(recipe, output, unit.fingerprint))
     report = sieve.run()
+    return finish_unit(manifest, unit.name, unit.key, sieve, report)
+
+
+def finish_unit(manifest: Manifest, name: str, key: str, sieve: Sieve, report: dict[str, Any]) -> dict[str, Any]:
+    """Write a unit's tables, then its manifest record, which is returned."""
     started_s = time.process_time()
     files = []
     for folder, rows in sieve.tables.items():
-        files.append(table_name(folder, unit.name))
-        store.write_table(files[-1], rows.table(), rows.schema)
+        files.append(table_name(folder, name))
+        manifest.store.write_table(files[-1], rows.table(), rows.schema)
     report["cpu_s"]["write"] = time.process_time() - started_s
-    return manifest.finish(unit.name, unit.key, files, report)
+    return manifest.finish(name, key, files, report)
 
 
 @dataclass
@@ -102,7 +103,7 @@ class _Rows:
         return pa.Table.from_batches(self.batches, self.schema).sort_by(self.order).combine_chunks()
 
 
-class _Sieve:
+class Sieve:
     """One pass over one input; fills `tables`, by folder."""
 
     def __init__(self, source: Input, tools: Tools) -> None:
@@ -134,25 +135,29 @@ class _Sieve:
                 limits=self._tools.recipe.reader,
                 report=report,
             )
-            for batch in _batches(captures):
-                self._sieve(batch)
+            self.take(captures)
         self._add_damage(report)
         self._cpu_s["read"] = time.process_time() - started_s - sum(self._cpu_s.values())
         self._cpu_s["pages"] += self._tools.guard.cpu_s - child_s
         return self._report(report, stream.hexdigest())
 
+    def take(self, captures: Iterable[Capture]) -> None:
+        """Sieve captures, batch by batch."""
+        for batch in _batches(captures):
+            self._sieve(batch)
+
     def _sieve(self, batch: pa.RecordBatch) -> None:
-        with self._clock("gates"):
+        with self.clock("gates"):
             verdicts, steps = first_verdict(batch, self._tools.gates)
-            self._drop(batch.filter(steps.is_valid()), verdicts.drop_null(), steps.drop_null())
+            self.drop(batch.filter(steps.is_valid()), verdicts.drop_null(), steps.drop_null())
             batch = batch.filter(steps.is_null())
-        with self._clock("pages"):  # this side of the pipe
+        with self.clock("pages"):  # this side of the pipe
             pages = _page_table(batch, [self._settle(result) for result in self._tools.guard.map(_pages(batch))])
-        with self._clock("text"):
+        with self.clock("text"):
             early = pc.fill_null(pc.is_in(pages.column("verdict_stage"), pa.array(EARLY_STAGES)), False)
             stopped = pages.filter(early)
-            self._drop(stopped, stopped.column("verdict"), stopped.column("verdict_stage"))
-            self._keep(decide(pages.filter(pc.invert(early)), self._tools.text))
+            self.drop(stopped, stopped.column("verdict"), stopped.column("verdict_stage"))
+            self.keep(decide(pages.filter(pc.invert(early)), self._tools.text))
 
     def _settle(self, result: PageResult | Poisoned) -> PageResult:
         """A page that killed its process is a reject like others, counted."""
@@ -161,7 +166,13 @@ class _Sieve:
         self._poisoned += 1
         return PageResult(stage="extract", verdict=Verdict(result.reason, detail=result.detail))
 
-    def _keep(self, decision: Decision) -> None:
+    def carry(self, rejects: pa.RecordBatch) -> None:
+        """Take in pages that were dropped before, in the schema `REJECT`."""
+        self.tables["dropped"].add(rejects)
+        self._funnel.update(rejects.column("stage").to_pylist())
+
+    def keep(self, decision: Decision) -> None:
+        """Take in pages that reached extraction, decided."""
         decided = decision.pages
         self.tables["extracted"].add(decided)
         self._masked.update(decision.masked)
@@ -172,7 +183,8 @@ class _Sieve:
         self._funnel["kept"] += passing.num_rows
         self._funnel.update(decided.column("verdict_stage").drop_null().to_pylist())
 
-    def _drop(self, pages: pa.RecordBatch, verdicts: pa.Array, steps: pa.Array) -> None:
+    def drop(self, pages: pa.RecordBatch, verdicts: pa.Array, steps: pa.Array) -> None:
+        """Take in pages that a step before extraction dropped, each with its verdict and that step."""
         columns = {field.name: pc.struct_field(verdicts, field.name) for field in schema.VERDICT}
         columns["stage"] = steps.dictionary_encode()
         if "text" in pages.schema.names:
@@ -202,6 +214,12 @@ class _Sieve:
             "single_stream": report.single_stream,
             "counts": dict(report.types),
             "captures": sum(report.types[kind] for kind in CAPTURE_TYPES),
+            **self.decided(),
+        }
+
+    def decided(self) -> dict[str, Any]:
+        """The part of the report that depends on the recipe."""
+        return {
             "funnel": dict(self._funnel),
             "poisoned": self._poisoned,
             "lines": {language: dict(rules) for language, rules in sorted(self._lines.items())},
@@ -210,7 +228,8 @@ class _Sieve:
         }
 
     @contextlib.contextmanager
-    def _clock(self, name: str) -> Iterator[None]:
+    def clock(self, name: str) -> Iterator[None]:
+        """Count the block's CPU time under `name`."""
         started_s = time.process_time()
         yield
         self._cpu_s[name] += time.process_time() - started_s
@@ -267,10 +286,17 @@ def _page_table(batch: pa.RecordBatch, results: list[PageResult]) -> pa.RecordBa
         "language": pa.array([result.language for result in results], pa.string()),
         "language_score": pa.array([result.language_score for result in results], pa.float32()),
         "language_decided_by": pa.array([result.decided_by for result in results], pa.string()),
+        "opt_out": pa.array(
+            [
+                sorted(result.opt_out.union(header))
+                for result, header in zip(results, batch.column("opt_out").to_pylist(), strict=True)
+            ],
+            schema.RECORD.field("opt_out").type,
+        ),
         "verdict": pa.array([result.verdict and result.verdict._asdict() for result in results], schema.VERDICT),
         "verdict_stage": pa.array([result.stage for result in results], pa.string()),
     }
-    return _fill(batch, columns, _PAGE_SCHEMA)
+    return _fill(batch, columns, schema.PAGE)
 
 
 def _fill(batch: pa.RecordBatch, columns: dict[str, pa.Array], declared: pa.Schema) -> pa.RecordBatch:

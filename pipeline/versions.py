@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import platform
 import unicodedata
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -47,6 +48,7 @@ MODULES = (
     "page_worker.py",
     "publish.py",
     "recipe.py",
+    "replay.py",
     "shards.py",
     "store.py",
     "tools.py",
@@ -69,12 +71,15 @@ def results_depend_on(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def fingerprint(recipe: Recipe) -> str:
-    """Digest of the recipe and of all that results depend on, as 32 hex digits; where files lie does not enter."""
+def fingerprint(recipe: Recipe, origin: Mapping[str, Any] | None = None) -> str:
+    """Digest of the recipe and of all that results depend on, as 32 hex digits; where files lie does not enter.
+
+    origin: what a replay depends on besides.
+    """
     data = as_data(recipe)
     data["language_model"] = None
     data["url"]["block_lists"] = None
-    whole = json.dumps([data, results_depend_on(recipe)], sort_keys=True)
+    whole = json.dumps([data, results_depend_on(recipe), *([origin] if origin else [])], sort_keys=True)
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 

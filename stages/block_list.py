@@ -1,97 +1,62 @@
-"""Block lists of domains and addresses as one sorted table of 64-bit hashes, 8 bytes an entry, fit for a memory map.
+"""Block lists of domains and addresses as one sorted table of 64-bit keys, 8 bytes an entry, fit for a memory map.
 
 Lists come in UT1's format (https://dsi.ut-capitole.fr/blacklists/): one domain, or one address without scheme, a line.
-A listed domain blocks its subdomains. With n entries, a foreign key matches by chance with probability n / 2⁶⁴:
+A listed domain blocks its subdomains. With n entries, a foreign address matches by chance with probability n / 2⁶⁴:
 2.5e-13 for the 4.6 million domains that RefinedWeb used.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from itertools import chain
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from stages.canonical_url import canonical, domain_of, domain_of_canonical
-
-Table = NDArray[np.uint64]
-
-_is_plain = re.compile(r"(?!www\.)[a-z0-9-]+(\.[a-z0-9-]+)+").fullmatch
-"""Whether a line is a domain in its canonical form: most of a list is, and millions of lines take time."""
+from stages.canonical_url import canonical, domain_of
+from stages.segment import Hashes
+from stages.url_scan import domain_key, find_listed, key_table, keys_of_lines, page_key
 
 
-def parent_domains(host: str) -> list[str]:
-    """Return `host` and its parents down to two labels: a.b.example.org, b.example.org, example.org."""
-    labels = host.split(".")
-    return [".".join(labels[i:]) for i in range(max(1, len(labels) - 1))]
+def compile_block_list(lists: Iterable[bytes]) -> Hashes:
+    """Return the sorted, unique keys of all entries: uint64[n].
 
-
-def compile_block_list(domains: Iterable[str], urls: Iterable[str] = ()) -> Table:
-    """Return the sorted, unique hashes of listed domains and addresses, without blank lines and `#` comments."""
-    hosts = (entry if _is_plain(entry) else _listed_host(entry) for entry in domains)
-    lines = (line for entry in urls if (line := _entry(entry)))
-    addresses = (_address_key(canonical(f"http://{line}")) for line in lines)
-    hashes = np.sort(_hashes(chain(map(_domain_key, filter(None, hosts)), addresses)))
-    distinct: Table = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
+    lists: pieces of lists in UTF-8, each of whole lines. Blank lines and `#` comments do not count.
+    """
+    keys = [np.empty(0, np.uint64)]
+    for lines in lists:
+        plain, others = keys_of_lines(lines)
+        odd = (_entry_key(lines[start:end].decode("utf-8", "replace")) for start, end in others.tolist())
+        keys += [plain, np.array([key for key in odd if key is not None], np.uint64)]
+    ordered = np.sort(np.concatenate(keys))
+    distinct: Hashes = ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
     return distinct
 
 
 class BlockList:
     """Looks addresses up in a table of `compile_block_list`, which may be mapped from disk."""
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, keys: Hashes) -> None:
+        self._table = key_table(keys)
 
     def match(self, url: str) -> str | None:
         """Return the entry that blocks `url`: a domain, or an address without scheme (it holds a `/`); else None."""
-        return self.match_all([canonical(url)])[0]
+        return self.matches(pa.array([canonical(url)], pa.string())).get(0)
 
-    def match_all(self, canonical_urls: Sequence[str]) -> list[str | None]:
-        """`match` for many addresses in canonical form, with one search of the table."""
-        keys: list[str] = []
-        rows: list[int] = []
-        for row, url in enumerate(canonical_urls):
-            own = [_domain_key(domain) for domain in parent_domains(domain_of_canonical(url))] + [_address_key(url)]
-            keys += own
-            rows += [row] * len(own)
-        matches: list[str | None] = [None] * len(canonical_urls)
-        for i in np.flatnonzero(self._holds(keys)).tolist():
-            matches[rows[i]] = matches[rows[i]] or keys[i][1:]
-        return matches
-
-    def _holds(self, keys: Sequence[str]) -> NDArray[np.bool_]:
-        if not self._table.size or not keys:
-            return np.zeros(len(keys), np.bool_)
-        hashes = _hashes(keys)
-        places = np.minimum(np.searchsorted(self._table, hashes), self._table.size - 1)
-        found: NDArray[np.bool_] = self._table[places] == hashes
-        return found
+    def matches(self, canonical_urls: pa.Array[Any]) -> dict[int, str]:
+        """`match` for a column of addresses in canonical form: entries by row, of the rows that are blocked."""
+        places = find_listed(canonical_urls, self._table)
+        rows = np.flatnonzero(places[:, 0] >= 0).tolist()
+        return {row: canonical_urls[row].as_py().encode()[slice(*places[row])].decode() for row in rows}
 
 
-# A key's first character tells a domain from the address of its front page.
-def _domain_key(domain: str) -> str:
-    return f"@{domain}"
-
-
-def _address_key(canonical_url: str) -> str:
-    return "/" + canonical_url.partition("://")[2].removeprefix("www.").rstrip("/")
-
-
-def _hashes(keys: Iterable[str]) -> Table:
-    digests = bytearray()
-    for key in keys:
-        digests += blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
-
-
-def _entry(line: str) -> str:
+def _entry_key(line: str) -> int | None:
+    """Key of an entry that is not in canonical form as it stands; None for a comment and for nothing."""
     entry = line.strip()
-    return "" if entry.startswith("#") else entry.removeprefix("http://").removeprefix("https://")
-
-
-def _listed_host(line: str) -> str:
-    entry = _entry(line).lower().removeprefix("www.")
-    return entry if entry.isascii() and "/" not in entry and "%" not in entry else domain_of(f"http://{entry}")
+    if not entry or entry.startswith("#"):
+        return None
+    entry = entry.removeprefix("http://").removeprefix("https://")
+    if "/" in entry:
+        return page_key(canonical(f"http://{entry}").encode())
+    host = domain_of(f"http://{entry}")
+    return domain_key(host.encode()) if host else None

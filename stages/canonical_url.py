@@ -38,7 +38,7 @@ _ADVERTISERS = (
 _MAILINGS = ("mc_cid", "mc_eid", "_hsenc", "_hsmi", "mkt_tok", "vero_id", "oly_anon_id", "oly_enc_id", "_ga", "_gl")
 TRACKING = frozenset((*_ADVERTISERS, *_MAILINGS))
 """Query parameters that say where a visitor came from, and nothing of the page; besides `utm_*`."""
-_TRACKING_PREFIX = "utm_"
+TRACKING_PREFIX = "utm_"
 
 _SURROUNDINGS = "".join(map(chr, range(33))) + "<>"
 _CONTROLS = dict.fromkeys((*range(32), 127))
@@ -143,4 +143,4 @@ def _without_tracking(query: str) -> str:
 
 def _is_tracking(pair: str) -> bool:
     name = pair.partition("=")[0].lower()
-    return name.startswith(_TRACKING_PREFIX) or name in TRACKING
+    return name.startswith(TRACKING_PREFIX) or name in TRACKING

@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from stages.schema import VERDICT
 
+UNDECIDED = "undecided"
+"""In a replay: dropped before extraction by a step that now asks something else; the text is not known."""
+
 FUNNEL = (
     "same_record",
     "capture",
@@ -18,7 +21,9 @@ FUNNEL = (
     "limits",
     "visible",
     "early_language",
+    UNDECIDED,
     "extract",
+    "opt_out_filter",
     "language_filter",
     "repetition",
     "quality",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from stages.cascade import Step, first_verdict
 from stages.language import LanguageRules, filter_language
 from stages.lines import LineRules, correct, filter_corrected, line_counts
+from stages.opt_out import OptOutRules, filter_opt_out
 from stages.pii import PiiRules, mask
 from stages.rules import RuleSet, apply_rules
 from stages.schema import EXTRACTED
@@ -27,6 +28,7 @@ class TextRules:
     repetition: RuleSet
     quality: RuleSet
     stop_words: StopWords
+    opt_out: OptOutRules = field(default_factory=OptOutRules)
     lines: LineRules | None = None
     personal_data: PiiRules | None = None
 
@@ -34,6 +36,7 @@ class TextRules:
     def steps(self) -> tuple[Step, ...]:
         """The filters before corrections, in their order."""
         return (
+            Step("opt_out_filter", lambda batch: filter_opt_out(batch, self.opt_out)),
             Step("language_filter", lambda batch: filter_language(batch, self.language)),
             Step("repetition", lambda batch: apply_rules(batch, self.repetition, "repetition")),
             Step("quality", lambda batch: apply_rules(batch, self.quality, "quality")),

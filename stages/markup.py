@@ -28,12 +28,15 @@ _VERBATIM = ("iframe", "noembed", "noframes", "plaintext", "textarea", "title", 
 _LT, _GT, _SLASH, _BANG, _DASH, _EQ, _DQ, _SQ, _SPACE, _OPEN, _QUESTION = (
     np.uint8(ord(char)) for char in "<>/!-=\"' [?"
 )
-_N_COUNTS = 5  # tags, deepest nesting, cells, rows, list items
+_N_COUNTS = 6  # tags, deepest nesting, cells, rows, list items, meta tags
+_MAX_METAS = 256  # tags that are kept: honest pages have some dozens
 
 
 @dataclass(frozen=True)
 class Markup:
-    """What `scan` found. `text` is UTF-8 with entities as written; each tag is one space in it."""
+    """What `scan` found. `text` is UTF-8 with entities as written; each tag is one space in it.
+
+    `metas`: what stands between `<meta` and the end of the tag, of the first 256."""
 
     text: bytes
     n_tags: int
@@ -41,6 +44,7 @@ class Markup:
     n_cells: int
     n_rows: int
     n_items: int
+    metas: tuple[str, ...]
 
 
 def _code(name: str) -> np.uint64:
@@ -54,7 +58,7 @@ def _codes(names: tuple[str, ...]) -> Codes:
 
 _FLAT_CODES = _codes(_VOID + _SELF_ENDING + _TABLE_PARTS + _SCRIPTS + _VERBATIM)
 _VERBATIM_CODES = _codes(_VERBATIM)
-_TD, _TH, _TR, _LI = map(_code, ("td", "th", "tr", "li"))
+_TD, _TH, _TR, _LI, _META = map(_code, ("td", "th", "tr", "li", "meta"))
 _SCRIPT, _STYLE, _SVG, _MATH = map(_code, ("script", "style", "svg", "math"))
 
 
@@ -191,8 +195,10 @@ def _count(code: np.uint64, counts: NDArray[np.int64]) -> None:
 
 
 @compiled
-def _scan(page: Bytes, flat: Codes, verbatim: Codes, text: Bytes, counts: NDArray[np.int64]) -> int:
-    """Fill `text` and `counts`; return the length of the text."""
+def _scan(
+    page: Bytes, flat: Codes, verbatim: Codes, text: Bytes, counts: NDArray[np.int64], metas: NDArray[np.int64]
+) -> int:
+    """Fill `text`, `counts` and `metas` (start, end of their attributes); return the length of the text."""
     unclosed = np.zeros(6, np.bool_)  # no more: double quotes, single quotes, ends of comment, script, style, tag
     at, size, depth, foreign = 0, 0, 0, 0
     while at < page.size:
@@ -218,6 +224,10 @@ def _scan(page: Bytes, flat: Codes, verbatim: Codes, text: Bytes, counts: NDArra
             foreign -= (code in (_SVG, _MATH)) and foreign > 0
             continue
         _count(code, counts)
+        if code == _META:
+            if counts[5] < metas.shape[0]:
+                metas[counts[5], 0], metas[counts[5], 1] = name_end, at - 1
+            counts[5] += 1
         if nests and not (foreign > 0 and page[at - 2] == _SLASH):  # only foreign elements can close themselves
             depth += 1
             counts[1] = max(counts[1], depth)
@@ -234,6 +244,8 @@ def scan(html: str) -> Markup:
     """Read the markup of `html`. Depth is an upper bound: elements that a browser would close are taken as open."""
     page = np.frombuffer(html.encode("utf-8", "replace"), np.uint8)
     text, counts = np.empty(page.size, np.uint8), np.zeros(_N_COUNTS, np.int64)
-    size = _scan(page, _FLAT_CODES, _VERBATIM_CODES, text, counts)
-    n_tags, max_depth, n_cells, n_rows, n_items = counts.tolist()
-    return Markup(text[:size].tobytes(), n_tags, max_depth, n_cells, n_rows, n_items)
+    spans = np.empty((_MAX_METAS, 2), np.int64)
+    size = _scan(page, _FLAT_CODES, _VERBATIM_CODES, text, counts, spans)
+    n_tags, max_depth, n_cells, n_rows, n_items, n_metas = counts.tolist()
+    metas = tuple(page[start:end].tobytes().decode("utf-8", "replace") for start, end in spans[:n_metas].tolist())
+    return Markup(text[:size].tobytes(), n_tags, max_depth, n_cells, n_rows, n_items, metas)

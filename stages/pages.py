@@ -18,11 +18,12 @@ Where the extractor reads embedded JSON, a page that has such text passes both.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from stages.charset import decode
+from stages.charset import Decoded, decode
 from stages.extract import Extractor, ExtractorName, extractor, tidy
 from stages.language import ELEVEN, LanguageModel, identify
+from stages.opt_out import Signal, of_meta_tags
 from stages.schema import REJECT_TEXT_CHARS
 from stages.second_opinion import Identified, identify_with_words, load_word_evidence
 from stages.verdicts import Verdict
@@ -77,7 +78,7 @@ class PageResult:
     """What became of a page: its main text and language, or the step that stopped it and its verdict.
 
     `text` of a page stopped before extraction is the beginning of its visible text. `visible_chars`: length of that
-    text in all.
+    text in all. `opt_out`: signals of its meta tags.
     """
 
     text: str = ""
@@ -88,6 +89,7 @@ class PageResult:
     stage: str | None = None
     verdict: Verdict | None = None
     visible_chars: int = 0
+    opt_out: frozenset[Signal] = frozenset()
 
 
 class PageReader:
@@ -116,6 +118,9 @@ class PageReader:
         if page.record_type == "conversion":  # text already (WET)
             return self._identified(decoded.text, decoded.charset, len(decoded.text))
         visible = measure(decoded.text)
+        return replace(self._main(page, decoded, visible), opt_out=frozenset(of_meta_tags(visible.metas)))
+
+    def _main(self, page: Page, decoded: Decoded, visible: Visible) -> PageResult:
         if stopped := self._early(visible):
             stage, verdict = stopped
             text = visible.text[:REJECT_TEXT_CHARS]

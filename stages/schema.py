@@ -40,6 +40,10 @@ _LANGUAGE_SCORE = _field("language_score", pa.float32(), "probability of `langua
 
 _DECIDED_BY = _field("language_decided_by", pa.string(), "opinion that gave `language`: model or words", nullable=True)
 
+_OPT_OUT = _field(
+    "opt_out", pa.list_(pa.string()), "opt-out signals of header and meta tags (see stages/opt_out.py), in order"
+)
+
 _SHARE_OF_CHARS = "share of characters in "
 SIGNALS: list[pa.Field] = [
     _field("n_chars", pa.int64(), "characters of the text", unit="character", nullable=True),
@@ -88,6 +92,7 @@ RECORD = pa.schema(
         _field("http_status", pa.int32(), "status of the response; null where there is none", nullable=True),
         _field("content_type", pa.string(), "media type, lower case, without parameters; empty where there is none"),
         _field("charset", pa.string(), "charset parameter of the header; empty where there is none"),
+        _field("opt_out", pa.list_(pa.string()), "opt-out signals of the header alone, in order"),
         _field("payload", pa.large_binary(), "body with transfer and content codings undone", unit="byte"),
         _field("payload_error", pa.string(), "why the payload is not whole (bomb, unknown coding, …)", nullable=True),
     ]
@@ -102,6 +107,7 @@ DOCUMENT = pa.schema(
         _LANGUAGE,
         _LANGUAGE_SCORE,
         _DECIDED_BY,
+        _OPT_OUT,
         *_CAPTURE,
         *_SOURCE,
         _field("cluster_size", pa.int64(), "near-duplicates that this document stands for, itself included"),
@@ -126,12 +132,30 @@ REJECT = pa.schema(
         _LANGUAGE.with_nullable(True),
         _LANGUAGE_SCORE.with_nullable(True),
         _DECIDED_BY,
+        _OPT_OUT,
         *SIGNALS,
     ]
 )
 """What was dropped, and by what."""
 
 REJECT_TEXT_CHARS = 2000
+
+PAGE = pa.schema(
+    [
+        _ID,
+        _URL,
+        *_SOURCE,
+        *_CAPTURE,
+        _field("text", pa.string(), "extracted main text, as the extractor gave it"),
+        _LANGUAGE.with_nullable(True),
+        _LANGUAGE_SCORE.with_nullable(True),
+        _DECIDED_BY,
+        _OPT_OUT,
+        _field("verdict", VERDICT, "rule that dropped the page, null where none has yet", nullable=True),
+        _field("verdict_stage", pa.string(), "step of that rule", nullable=True),
+    ]
+)
+"""A page that reached extraction, before it is measured and decided."""
 
 EXTRACTED = pa.schema(
     [
@@ -143,6 +167,7 @@ EXTRACTED = pa.schema(
         _LANGUAGE.with_nullable(True),
         _LANGUAGE_SCORE.with_nullable(True),
         _DECIDED_BY,
+        _OPT_OUT,
         *SIGNALS,
         _field("verdict", VERDICT, "rule that dropped the page, null where it passed the recipe", nullable=True),
         _field("verdict_stage", pa.string(), "step of that rule", nullable=True),

@@ -21,5 +21,7 @@ class Verdict(NamedTuple):
 
 def with_verdicts(batch: pa.RecordBatch, name: str, verdicts: Sequence[Verdict | None]) -> pa.RecordBatch:
     """Return `batch` with the column `name` appended: `verdicts[i]` for row i, null where it is kept."""
+    if not any(verdicts):  # most batches of most filters
+        return batch.append_column(pa.field(name, VERDICT), pa.nulls(len(verdicts), VERDICT))
     rows = [None if verdict is None else verdict._asdict() for verdict in verdicts]
     return batch.append_column(pa.field(name, VERDICT), pa.array(rows, VERDICT))

@@ -39,6 +39,7 @@ class Visible:
     """A page's text on one line, and its measures.
 
     `text` holds all that stands outside tags, comments, scripts and styles, whether a browser would show it or not.
+    `metas`: the attributes of its meta tags.
     `has_hidden_text`: an extractor that reads JSON may find further text, which is not in `text`.
     `words_at_most` bounds the white-space separated words of whatever an extractor makes of the elements, table bars
     and list marks included; None where no bound is known.
@@ -49,6 +50,7 @@ class Visible:
     max_depth: int
     has_hidden_text: bool
     words_at_most: int | None
+    metas: tuple[str, ...]
 
 
 def _unescape(text: str) -> str:
@@ -78,7 +80,7 @@ def measure(html: str) -> Visible:
     words = _unescape(markup.text.decode("utf-8", "replace")).split()
     marks = _marks_at_most(html, markup)
     bound = None if marks is None else len(words) + marks
-    return Visible(" ".join(words), markup.n_tags, markup.max_depth, _has_hidden_text(html), bound)
+    return Visible(" ".join(words), markup.n_tags, markup.max_depth, _has_hidden_text(html), bound, markup.metas)
 
 
 def beyond_limits(visible: Visible, limits: PageLimits) -> tuple[str, int, int] | None:

@@ -44,10 +44,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default recipe, with a block list of one line in place of millions."""
+    """The default recipe, with a block list of one line in place of millions, and a heeded opt-out signal."""
     folder = tmp_path_factory.mktemp("recipe")
     (folder / "blocked.txt").write_text("bluepictures.com\n")
-    (folder / "recipe.yaml").write_text("extends: refinedweb\nname: test\nurl: {block_lists: [blocked.txt]}\n")
+    (folder / "recipe.yaml").write_text(
+        "extends: refinedweb\nname: test\nurl: {block_lists: [blocked.txt]}\nopt_out: {drop: [noai]}\n"
+    )
     return folder / "recipe.yaml"
 
 

@@ -19,7 +19,11 @@ TEXTS = ["One text, in English.", "", "Ein deutscher Text.", "trois mots frança
 
 def document(i):
     """Row number `i`, with a value in every column that may not be null."""
-    values = {field.name: ("x" if pa.types.is_string(field.type) else 1) for field in DOCUMENT if not field.nullable}
+    values = {
+        field.name: [] if pa.types.is_list(field.type) else "x" if pa.types.is_string(field.type) else 1
+        for field in DOCUMENT
+        if not field.nullable
+    }
     return values | {"id": f"{i:032x}", "text": TEXTS[i % len(TEXTS)]}
 
 

@@ -1,4 +1,4 @@
-"""Pages that a quality filter is there to drop: spam, gibberish, repetition, lists, shouting, almost nothing."""
+"""Pages that a filter is there to drop: spam, gibberish, repetition, lists, shouting, almost nothing; one by wish."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -142,8 +142,14 @@ def furniture(library: Library) -> Iterator[Capture]:
     yield _page(library, "furniture", "en", text.title, article)
 
 
-def _bare(kind: str, lang: str, article: str) -> Capture:
-    html = f"<!doctype html><html lang={lang}><head><title>{kind}</title></head><body>{article}</body></html>"
+def opted_out(library: Library) -> Iterator[Capture]:
+    """A good text whose author does not want it used."""
+    text = library.texts["en"][2]
+    yield _bare("opted_out", "en", paragraphs_html(text), head='<meta name="robots" content="noai, noimageai">')
+
+
+def _bare(kind: str, lang: str, article: str, head: str = "") -> Capture:
+    html = f"<!doctype html><html lang={lang}><head><title>{kind}</title>{head}</head><body>{article}</body></html>"
     return Capture(kind=kind, url=f"https://{kind.replace('_', '-')}.example/", body=html.encode(), lang=lang)
 
 

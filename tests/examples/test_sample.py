@@ -38,6 +38,7 @@ KINDS = {
     "bare_foreign": 1,
     "no_content": 1,
     "furniture": 1,
+    "opted_out": 1,
     "charset_wrong": 1,
     "charset_meta": 1,
     "charset_header": 1,

@@ -132,7 +132,12 @@ def write_units(store: Store, units: Sequence[Sequence[Row]]) -> list[Source]:
 
 def _capture(row: Row) -> dict[str, object]:
     names = ("id", "url", "warc_path", "warc_offset", "crawl", "fetch_time", "language", "text")
-    return {name: getattr(row, name) for name in names} | {"warc_length": 10, "language_score": 0.875, "n_chars": 9}
+    return {name: getattr(row, name) for name in names} | {
+        "warc_length": 10,
+        "opt_out": [],
+        "language_score": 0.875,
+        "n_chars": 9,
+    }
 
 
 def _extracted(row: Row) -> dict[str, object]:

@@ -72,9 +72,9 @@ def test_invariant_1_both_sums_hold_per_file_and_in_total(finished):
         assert source["captures"] == source["published"] + source["rejected"]
     totals = summary["totals"]
     assert totals["bytes"] == totals["record_bytes"] + totals["padding_bytes"] + totals["damaged_bytes"]
-    assert totals["captures"] == totals["published"] + totals["rejected"] == 188
+    assert totals["captures"] == totals["published"] + totals["rejected"] == 189
     assert totals["other_records"]["revisit"] == 1
-    assert summary["funnel"][0]["in"] == 188
+    assert summary["funnel"][0]["in"] == 189
     assert summary["funnel"][-1]["out"] == totals["published"]
     assert all(step["in"] - step["out"] == sum(step["rules"].values()) for step in summary["funnel"])
 
@@ -99,6 +99,7 @@ def test_what_a_crawl_holds_meets_its_rule(finished, job, captures):
         "bare_tiny": ("visible", "too_few_words"),
         "bare_foreign": ("early_language", "no_wanted_language"),
         "no_content": ("extract", "no_text"),
+        "opted_out": ("opt_out_filter", "noai"),
         "furniture": ("line_corrections", "corrected_words"),
     }
     seen = Counter()

@@ -15,7 +15,7 @@ from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
 from pipeline.store import Store, file_digest
 from pipeline.tools import open_tools
-from pipeline.unit import Unit, _Sieve, extract_unit, table_name
+from pipeline.unit import Sieve, Unit, extract_unit, table_name
 from stages import schema
 from tests.pipeline.warc_files import http_block, member, warc_record
 
@@ -43,7 +43,7 @@ def source(sample):
 
 
 def sieved(source, tools):
-    sieve = _Sieve(source, tools)
+    sieve = Sieve(source, tools)
     report = sieve.run()
     return report, {folder: rows.table() for folder, rows in sieve.tables.items()}
 

@@ -6,6 +6,7 @@ import pytest
 from stages.decide import TextRules, decide
 from stages.language import LanguageRules
 from stages.lines import LineRules
+from stages.opt_out import OptOutRules
 from stages.pii import PiiRules
 from stages.rules import RuleSet
 from stages.schema import EXTRACTED, SIGNAL_NAMES, check
@@ -24,12 +25,13 @@ def rules():
         repetition=RuleSet.from_rows([{"rule": "repeats", "signal": "dup_line_share", "max": 0.25}], "test"),
         quality=RuleSet.from_rows([{"rule": "few_words", "signal": "n_words", "min": 5}], "test"),
         stop_words=load_stop_words(),
+        opt_out=OptOutRules(drop=("noai",)),
     )
 
 
 def pages(*rows):
     common = {"id": "a" * 32, "url": "", "warc_path": "w", "warc_offset": 0, "warc_length": 1, "crawl": "c"}
-    common |= {"language": "en", "language_score": 0.875, "text": "one two three four five six"}
+    common |= {"opt_out": [], "language": "en", "language_score": 0.875, "text": "one two three four five six"}
     return pa.RecordBatch.from_pylist([common | row for row in rows], PAGE_SCHEMA)
 
 
@@ -39,16 +41,17 @@ def test_the_earlier_filter_decides_and_a_brought_verdict_stays(rules):
         {"language": "ja", "text": "a\na\na"},
         {"text": "a\na\na"},
         {"text": "short"},
+        {"opt_out": ["noai"], "text": "a\na\na"},
         {"text": "", "language": None, "language_score": None, "verdict": BROUGHT, "verdict_stage": "extract"},
     )
     decided = decide(batch, rules).pages
     check(decided, EXTRACTED)
-    steps = [None, "language_filter", "repetition", "quality", "extract"]
+    steps = [None, "language_filter", "repetition", "quality", "opt_out_filter", "extract"]
     assert decided.column("verdict_stage").to_pylist() == steps
-    names = [None, "unwanted_language", "repeats", "few_words", "no_text"]
+    names = [None, "unwanted_language", "repeats", "few_words", "noai", "no_text"]
     assert [verdict and verdict["rule"] for verdict in decided.column("verdict").to_pylist()] == names
-    assert decided.column("verdict")[4].as_py() == BROUGHT
-    assert decided.column("corrected").to_pylist() == ["one two three four five six", None, None, None, None]
+    assert decided.column("verdict")[5].as_py() == BROUGHT
+    assert decided.column("corrected").to_pylist() == ["one two three four five six", *[None] * 5]
 
 
 def test_dropped_pages_are_measured_as_well(rules):

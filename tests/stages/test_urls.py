@@ -19,7 +19,7 @@ WORDS = UrlWords(
     allowed=("sex education", "essex", "avid hamsters"),
 )
 TABLES = UrlTables(
-    block_list=BlockList(compile_block_list(["blocked.example", "arxiv.org"], ["example.org/blocked"])), words=WORDS
+    block_list=BlockList(compile_block_list([b"blocked.example\narxiv.org\nexample.org/blocked"])), words=WORDS
 )
 
 
