@@ -52,6 +52,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "cascade": Benchmark(line=f"cascade.py --input {DATA}/warc --doomed 0.65 --rounds 3", render=render.cascade),
     "curation-cost": Benchmark(line=f"curation_cost.py --input {DATA}/warc", render=render.curation_cost),
+    "urls": Benchmark(line=f"urls.py --input {DATA}/warc", render=render.urls),
+    "survival": Benchmark(
+        line=f"survival.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl", render=render.survival
+    ),
+    "fuzz": Benchmark(line=f"fuzz.py --input {DATA}/warc --pages 100000", render=render.fuzz),
     "extraction": Benchmark(
         line=f"extraction.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl --rounds 2", render=render.extraction
     ),

@@ -33,10 +33,11 @@ from given import WARC_SUFFIXES, files_of, html_captures
 from pipeline.capture import Capture
 from pipeline.models import language_model_file, open_language_model
 from pipeline.recipe import DEFAULT, Recipe, load
+from pipeline.tools import text_rules
 from stages.decide import decide
 from stages.language import FastText
 from stages.pages import EARLY_STAGES, Page, PageReader, PageResult
-from text_rules import rules_of, text_batch
+from texts import text_batch
 
 BATCH = 256
 CONFIDENCE = 0.95
@@ -66,7 +67,7 @@ class Side:
         """Which pages survive the rules on texts; what those take is charged to the pages that reach them."""
         survive = [False] * len(self.results)
         reached = [i for i, result in enumerate(self.results) if result.stage is None]
-        rules = rules_of(recipe)
+        rules = text_rules(recipe)
         for start in range(0, len(reached), BATCH):
             rows = reached[start : start + BATCH]
             batch = text_batch(*zip(*(_text(self.results[row]) for row in rows), strict=True))
@@ -187,7 +188,7 @@ def _warm_up(recipe: Recipe, sides: Iterable[Side]) -> None:
         side.reader(page)
     batch = text_batch(["one text", "and another"], ["en", "en"], [0.9, 0.9])
     for part in (batch, batch.slice(1), pa.RecordBatch.from_arrays(batch.columns, batch.schema.names)):
-        decide(part, rules_of(recipe))
+        decide(part, text_rules(recipe))
 
 
 def print_figures(figures: Figures) -> None:

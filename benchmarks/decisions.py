@@ -16,10 +16,11 @@ from datatrove.pipeline.filters.base_filter import get_filter_result
 from peer_words import SpacedWords
 from pipeline.models import language_model_file, open_language_model
 from pipeline.recipe import Recipe
+from pipeline.tools import text_rules
 from stages.decide import decide
 from stages.extract import tidy
 from stages.language import FastText, identify
-from text_rules import rules_of, text_batch
+from texts import text_batch
 from warc_sets import PageKey
 
 PEER_STEPS = ("read", "url_filter", "extract", "language_filter", "repetition", "quality")
@@ -120,7 +121,7 @@ def cause(own: Fate, other: Fate, judge: Judge, peer_by_spaces: Callable[[str, s
 def text_judge(recipe: Recipe) -> Judge:
     """Our decision on an extracted text, by the recipe's rules on texts."""
     model = FastText(open_language_model(language_model_file(recipe)))
-    rules = rules_of(recipe)
+    rules = text_rules(recipe)
 
     def judge(raw: str) -> Fate:
         text = tidy(raw)

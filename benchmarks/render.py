@@ -87,6 +87,42 @@ def curation_cost(figures: Figures) -> str:
     return "\n\n".join([f"{figures['pages']:,} pages in, {figures['published']:,} documents out.", *tables])
 
 
+def urls(figures: Figures) -> str:
+    """Cost of the parts of the URL stage."""
+    parts = {
+        "canonical form of a column": "canonical_us",
+        "canonical form of each in Python": "canonical_python_us",
+        "block list": "block_list_us",
+        "curated sources": "curated_us",
+        "words": "words_us",
+        "**whole stage**": "all_us",
+    }
+    costs = table(["part", "CPU µs an address"], [[part, f"{figures[key]:.1f}"] for part, key in parts.items()])
+    judged = f"{figures['urls']:,} addresses, {figures['judged']:,} judged in batches as in a run, the best of rounds."
+    speed = f"{figures['urls_per_second']:,.0f} addresses a second and core"
+    return f"{judged}\n\n{costs}\n\n{speed}; the block list, once a run: {figures['compile_block_list_s']:.1f} CPU s."
+
+
+def survival(figures: Figures) -> str:
+    """What became of pages whose gold text passes."""
+    text = (
+        f"{figures['good']:,} gold texts pass the rules; of their pages **{_percent(figures['share'], 1)} survive** "
+        f"from HTML to parquet: {figures['published']:,} published, {figures['copies']:,} copies of pages that are "
+        f"kept, {figures['lost']:,} lost."
+    )
+    return f"{text}\n\n{table(['lost by', 'pages'], figures['by_rule'].items())}"
+
+
+def fuzz(figures: Figures) -> str:
+    """What became of mutated pages."""
+    errors = ", ".join(f"`{name}` {n:,}" for name, n in figures["errors"].items()) or "none"
+    return (
+        f"{figures['pages']:,} mutated pages, {figures['read']:,} read by the reader: **{figures['crashes']:,} "
+        f"crashes**; verdicts that name an exception: {errors}; {figures['kept']:,} kept. "
+        f"{figures['cpu_ms']:.1f} CPU ms a page."
+    )
+
+
 def extraction(figures: Figures) -> str:
     """Cost and quality of each extractor."""
     rows = [
