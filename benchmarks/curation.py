@@ -36,7 +36,7 @@ from decisions import compare, ours, peer_judge, text_judge, theirs
 from given import files_of
 from pipeline.models import language_model_file
 from pipeline.recipe import Recipe, load
-from processes import Usage, watch
+from processes import DRIVER, Usage, watch
 from warc_sets import responses, write_doomed
 
 HERE = Path(__file__).resolve().parent
@@ -157,11 +157,10 @@ def run(inputs: Sequence[Path], folder: Path, recipe: Recipe, peer: Peer, doomed
 def costs(started: Cost, whole: Cost, peer_started: PeerRun, peer_whole: PeerRun, n_pages: int) -> Figures:
     """CPU milliseconds per page of both, by work, less what starting took, and the ratios."""
     stages = [cost.stats["cpu_seconds"]["by_stage"] for cost in (whole, started)]
-    own = _per_page(*stages, whole.usage.working_s - started.usage.working_s, n_pages)
-    peer_spent_s = (peer_whole.usage.working_s - peer_whole.notes_s) - (
-        peer_started.usage.working_s - peer_started.notes_s
-    )
-    peer = _per_page(peer_whole.by_step_s, peer_started.by_step_s, peer_spent_s, n_pages)
+    by_own = [work | _outside(cost.usage) for work, cost in zip(stages, (whole, started), strict=True)]
+    own = _per_page(*by_own, whole.usage.working_s - started.usage.working_s, n_pages)
+    spent = [one.usage.working_s - one.notes_s for one in (peer_whole, peer_started)]
+    peer = _per_page(peer_whole.by_step_s, peer_started.by_step_s, spent[0] - spent[1], n_pages)
     peer_total, own_total = sum(peer.values()), sum(own.values())
     apart = sum(own.get(work, 0.0) for work in APART)
     return {
@@ -182,6 +181,11 @@ def costs(started: Cost, whole: Cost, peer_started: PeerRun, peer_whole: PeerRun
             "peak_rss_bytes": peer_whole.usage.peak_rss_bytes,
         },
     }
+
+
+def _outside(usage: Usage) -> dict[str, float]:
+    """What no stage of falconmix accounts for, because it is spent in other processes than the worker and its child."""
+    return {"driver": usage.cpu_s.get(DRIVER, 0.0) - usage.alone_s, "Ray": usage.cpu_s.get("ray", 0.0)}
 
 
 def _per_page(after: dict[str, float], before: dict[str, float], spent_s: float, n_pages: int) -> dict[str, float]:

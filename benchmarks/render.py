@@ -7,6 +7,17 @@ from typing import Any
 
 Figures = dict[str, Any]
 
+WORKS = {
+    "reading": ("read",),
+    "status, address": ("gates", "url_filter"),
+    "page: early gates, extraction, language": ("pages", "extract", "language_filter"),
+    "text: repetition, quality": ("text", "repetition", "quality"),
+    "Ray's own processes": ("Ray",),
+    "driver": ("driver",),
+    "everything else": ("everything else",),
+}
+"""What both sides do, by the names that either has for it."""
+
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; an empty cell for None."""
@@ -22,8 +33,7 @@ def curation(figures: Figures) -> str:
     headings = ["CPU ms a response"]
     headings += [f"{side}, {title}" for title, _ in parts for side in ("falconmix", "datatrove")]
     sides = [part[side] for _, part in parts for side in ("falconmix", "datatrove")]
-    works = list(dict.fromkeys(work for side in sides for work in side["by_work"]))
-    rows = [[work, *(_ms(side["by_work"].get(work)) for side in sides)] for work in works]
+    rows = [[name, *(_ms(_sum_of(side["by_work"], works)) for side in sides)] for name, works in WORKS.items()]
     rows.append(["**all**", *(f"**{_ms(side['ms_per_page'])}**" for side in sides)])
     rows.append(["apart: write, deduplicate, publish", *(_ms(_apart(side)) for side in sides)])
     ratios = [
@@ -162,6 +172,11 @@ def corrections(figures: Figures) -> str:
     ]
     headings = ["texts", "changed", "dropped", "words flagged", "CPU ms to correct", "CPU ms to mask"]
     return table(headings, [[f"{counts['texts']:,}", *shares]])
+
+
+def _sum_of(by_work: Figures, works: Sequence[str]) -> float | None:
+    found = [by_work[work] for work in works if work in by_work]
+    return sum(found) if found else None
 
 
 def _ms(value: float | None) -> str | None:

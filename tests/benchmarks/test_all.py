@@ -65,8 +65,9 @@ def test_parts_are_written_anew_and_the_rest_is_left_alone():
 
 def test_both_sides_stand_beside_each_other():
     text = render.curation(CURATION)
-    assert "| read | 1.50 | 2.00 |" in text
-    assert "| extract |  | 83.00 |" in text
+    assert "| reading | 1.50 | 2.00 |" in text
+    assert "| page: early gates, extraction, language | 18.50 | 83.00 |" in text
+    assert "| driver |  |  |" in text
     assert "| **all** | **20.00** | **85.00** |" in text
     assert "| apart: write, deduplicate, publish | 1.50 |  |" in text
     assert "**ratio 4.25**" in text
@@ -74,7 +75,7 @@ def test_both_sides_stand_beside_each_other():
     assert "| texts differ | 5 |" in text
     doomed = render.curation(CURATION | {"as_given": PART, "doomed": 0.65, "ratio": 6.5})
     assert "**ratio 4.25**" in doomed and "**ratio 6.50**" in doomed
-    assert "| read | 1.50 | 2.00 | 1.50 | 2.00 |" in doomed
+    assert "| reading | 1.50 | 2.00 | 1.50 | 2.00 |" in doomed
 
 
 def test_losses_of_the_gates_are_shown_with_their_bound():

@@ -14,27 +14,29 @@ KEPT = Fate(step=None, text="a text", language="en")
 PAGE = "The river had risen in the night and by morning the lower meadow was under water so that we had to wait. "
 
 
-def usage(total_s, alone_s=0.0):
-    return Usage(wall_s=1.0, cpu_s={"driver": total_s}, peak_rss_bytes={}, alone_s=alone_s)
+def usage(cpu_s, alone_s=0.0):
+    return Usage(wall_s=1.0, cpu_s=cpu_s, peak_rss_bytes={}, alone_s=alone_s)
 
 
-def ours_of(total_s, alone_s, by_stage):
-    return Cost(usage=usage(total_s, alone_s), stats={"cpu_seconds": {"by_stage": by_stage}})
+def ours_of(cpu_s, alone_s, by_stage):
+    return Cost(usage=usage(cpu_s, alone_s), stats={"cpu_seconds": {"by_stage": by_stage}})
 
 
 def theirs_of(total_s, by_step_s, notes_s):
-    return PeerRun(usage=usage(total_s), by_step_s=by_step_s, notes_s=notes_s, pages={}, trafilatura="1")
+    return PeerRun(usage=usage({"driver": total_s}), by_step_s=by_step_s, notes_s=notes_s, pages={}, trafilatura="1")
 
 
 def test_starting_notes_and_further_work_are_kept_out_of_the_ratio():
     figures = costs(
-        ours_of(10.0, 8.0, {"pages": 0.5}),
-        ours_of(15.0, 9.0, {"pages": 2.0, "write": 0.5, "publish": 1.0}),
+        ours_of({"driver": 9.0, "ray": 1.0}, 8.0, {"pages": 0.5}),
+        ours_of({"driver": 10.0, "ray": 1.5, "worker": 3.5}, 9.0, {"pages": 2.0, "write": 0.5, "publish": 1.0}),
         theirs_of(4.0, {"read": 1.0, "extract": 1.0, "other": 1.0}, 1.0),
         theirs_of(26.0, {"read": 2.0, "extract": 18.0, "other": 1.0}, 4.0),
         100,
     )
-    assert figures["falconmix"]["by_work"] == pytest.approx({"pages": 15.0, "everything else": 10.0})
+    assert figures["falconmix"]["by_work"] == pytest.approx(
+        {"pages": 15.0, "driver": 0.0, "Ray": 5.0, "everything else": 5.0}
+    )
     assert figures["falconmix"]["apart"] == pytest.approx({"write": 5.0, "deduplicate": 0.0, "publish": 10.0})
     assert figures["falconmix"]["ms_per_page"] == pytest.approx(25.0)
     assert figures["datatrove"]["by_work"] == pytest.approx({"read": 10.0, "extract": 170.0, "everything else": 10.0})
