@@ -33,7 +33,8 @@ def curation(figures: Figures) -> str:
     headings = ["CPU ms a response"]
     headings += [f"{side}, {title}" for title, _ in parts for side in ("falconmix", "datatrove")]
     sides = [part[side] for _, part in parts for side in ("falconmix", "datatrove")]
-    rows = [[name, *(_ms(_sum_of(side["by_work"], works)) for side in sides)] for name, works in WORKS.items()]
+    cells = {name: [_ms(_sum_of(side["by_work"], works)) for side in sides] for name, works in WORKS.items()}
+    rows = [[name, *row] for name, row in cells.items() if any(row)]
     rows.append(["**all**", *(f"**{_ms(side['ms_per_page'])}**" for side in sides)])
     rows.append(["apart: write, deduplicate, publish", *(_ms(_apart(side)) for side in sides)])
     ratios = [
