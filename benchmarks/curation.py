@@ -210,7 +210,9 @@ def print_figures(figures: Figures) -> None:
     print(f"{'responses kept':<28}{figures['falconmix_keeps']:>10,}{figures['datatrove_keeps']:>10,}")
     print(f"{'by one alone':<28}{figures['kept_by_falconmix_alone']:>10,}{figures['kept_by_datatrove_alone']:>10,}")
     peer = figures["peer"]
-    print(f"same decisions {figures['same_decisions']:.2%} of {figures['responses']:,} responses", end="; ")
+    print(f"same decisions {figures['same_decisions']:.2%} of {figures['responses']:,} responses", end=", ")
+    print(f"{figures['same_decisions_same_words']:.2%} with the same words", end=", ")
+    print(f"{figures['same_decisions_same_texts']:.2%} with the same words and texts")
     print(f"same text {figures['same_text']:.2%} of {figures['kept_by_both']:,} kept by both", end=" ")
     print(f"(untidied {figures['same_text_untidied']:.2%}); trafilatura {peer['trafilatura']}, words: {peer['words']}")
     for name, n in figures["causes"].items():

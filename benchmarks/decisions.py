@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from texts import text_batch
 from warc_sets import PageKey
 
 PEER_STEPS = ("read", "url_filter", "extract", "language_filter", "repetition", "quality")
+GOPHER_STEPS = ("repetition", "quality")
 BEFORE_TEXT = ("capture", "url_filter", "limits")
 
 
@@ -76,21 +77,40 @@ def theirs(notes: Mapping[str, Mapping[str, Any]], places: Mapping[tuple[str, in
 
 
 def compare(own: Fates, other: Fates, judge: Judge, peer_by_spaces: Callable[[str, str], bool]) -> dict[str, Any]:
-    """Shares of equal decisions and texts, and the number of different decisions by cause."""
+    """Shares of equal decisions and texts, and the number of different decisions by cause.
+
+    `same_decisions_same_words`: with the peer's Gopher filters asked again, on its own texts with words split at white
+    space. `same_decisions_same_texts`: those against our rules on the same texts, of all texts that the peer extracted.
+    """
     both = [key for key in own if own[key].kept and other[key].kept]
     different = [key for key in own if own[key].kept != other[key].kept]
     causes = Counter(cause(own[key], other[key], judge, peer_by_spaces) for key in different)
     tidied = {key: tidy(other[key].text) for key in both}
+    by_spaces = {key: _kept_by_spaces(fate, peer_by_spaces) for key, fate in other.items()}
+    judged = [key for key, fate in other.items() if fate.step in (None, "language_filter", *GOPHER_STEPS)]
     return {
         "responses": len(own),
         "kept_by_both": len(both),
         "kept_by_falconmix_alone": sum(own[key].kept for key in different),
         "kept_by_datatrove_alone": sum(other[key].kept for key in different),
         "same_decisions": 1 - len(different) / max(len(own), 1),
+        "same_decisions_same_words": _share(own[key].kept == by_spaces[key] for key in own),
+        "same_decisions_same_texts": _share(judge(other[key].text).kept == by_spaces[key] for key in judged),
         "same_text": sum(own[key].text == tidied[key] for key in both) / max(len(both), 1),
         "same_text_untidied": sum(own[key].text == other[key].text for key in both) / max(len(both), 1),
         "causes": dict(causes.most_common()),
     }
+
+
+def _kept_by_spaces(fate: Fate, peer_by_spaces: Callable[[str, str], bool]) -> bool:
+    if fate.step not in (None, *GOPHER_STEPS) or fate.language is None:
+        return False
+    return peer_by_spaces(fate.text, fate.language)
+
+
+def _share(equal: Iterable[bool]) -> float:
+    answers = list(equal)
+    return sum(answers) / max(len(answers), 1)
 
 
 def cause(own: Fate, other: Fate, judge: Judge, peer_by_spaces: Callable[[str, str], bool]) -> str:

@@ -57,6 +57,11 @@ def _decisions(figures: Figures) -> str:
         f"{figures['kept_by_both']:,} kept by both ({_percent(figures['same_text_untidied'], 2)} before datatrove's is "
         "tidied as falconmix's is)."
     )
+    if "same_decisions_same_texts" in figures:
+        text += (
+            f" Asked again for the texts that datatrove extracted, with words split at white space on both sides, the "
+            f"rules alone decide the same on **{_percent(figures['same_decisions_same_texts'], 2)}** of them."
+        )
     causes = table(["why decisions differ", "responses"], figures["causes"].items())
     return f"{text}\n\n{causes}" if figures["causes"] else text
 

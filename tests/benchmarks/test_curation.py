@@ -62,14 +62,16 @@ def test_fates_of_the_peer_are_read_from_its_notes():
 def test_shares_of_equal_decisions_and_texts():
     own = {("a", "1"): KEPT, ("a", "2"): KEPT, ("a", "3"): KEPT, ("a", "4"): Fate(step="capture", rule="http_status")}
     other = {
-        ("a", "1"): Fate(step=None, text="a text"),
-        ("a", "2"): Fate(step=None, text="a text  http://a.org/"),
+        ("a", "1"): Fate(step=None, text="a text", language="en"),
+        ("a", "2"): Fate(step=None, text="a text  http://a.org/", language="en"),
         ("a", "3"): Fate(step="url_filter", rule="domain"),
-        ("a", "4"): Fate(step="quality", rule="gopher_short_doc"),
+        ("a", "4"): Fate(step="quality", rule="gopher_short_doc", language="en"),
     }
     figures = compare(own, other, judge=lambda _: KEPT, peer_by_spaces=lambda *_: True)
     assert figures["same_decisions"] == 0.75
     assert (figures["same_text"], figures["same_text_untidied"]) == (1.0, 0.5)
+    assert figures["same_decisions_same_words"] == 0.5  # the last one is kept when its words are split at white space
+    assert figures["same_decisions_same_texts"] == 1.0
     assert figures["causes"] == {"datatrove url_filter: domain": 1}
     assert (figures["kept_by_falconmix_alone"], figures["kept_by_datatrove_alone"]) == (1, 0)
 
