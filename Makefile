@@ -87,7 +87,7 @@ $(PEERS)/.ready: benchmarks/constraints.txt constraints.txt
 		--target $(PEERS)/trafilatura-same $(shell grep '^trafilatura==' constraints.txt)
 	touch $@
 
-# Half an hour on two cores; writes docs/benchmarks.md.
+# An hour or more on two cores, half of it for mutated pages; writes docs/benchmarks.md.
 bench: $(VENV)/.kernels bench-env
 	$(BIN)/python benchmarks/all.py
 

@@ -8,6 +8,7 @@ from curation_cost import Cost
 from decisions import Fate, cause, compare, ours, peer_judge, text_judge, theirs
 from pipeline.recipe import load
 from processes import Usage
+from stages.language import ELEVEN
 from warc_sets import responses, write_start_up
 
 KEPT = Fate(step=None, text="a text", language="en")
@@ -111,19 +112,7 @@ def test_our_fates_are_those_of_a_run(tmp_path, repository):
     done = subprocess.run([*line, "--recipe", str(RECIPE)], capture_output=True, text=True, cwd=repository, check=False)
     assert done.returncode == 0, done.stderr
     fates = ours(tmp_path / "out", responses([path]))
-    assert [fate.language for fate in fates.values()] == [
-        "en",
-        "cs",
-        "de",
-        "es",
-        "fr",
-        "it",
-        "nl",
-        "pl",
-        "pt",
-        "ro",
-        "sv",
-    ]
+    assert {fate.language for fate in fates.values()} == set(ELEVEN)
     assert all(fate.kept for fate in fates.values())
 
 
