@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 FALCONMIX := $(BIN)/falconmix
+PEERS := build/bench-env
 PACKAGES := falconmix pipeline stages mixtures trainer
 
 sources = $(shell find $(1) -type f -not -name '*.pyc' -not -name '*.nb[ci]' 2>/dev/null)
@@ -12,7 +13,7 @@ CURATION := $(call sources,falconmix pipeline stages)
 MIXING := $(call sources,falconmix mixtures)
 TRAINING := $(call sources,falconmix mixtures trainer)
 
-.PHONY: setup demo test test-slow lint check clean
+.PHONY: setup demo test test-slow lint check bench-env bench clean
 .DEFAULT_GOAL := check
 
 setup: $(VENV)/.ready
@@ -74,6 +75,21 @@ lint: setup
 	$(BIN)/lint-imports
 
 check: lint test
+
+bench-env: $(PEERS)/.ready
+
+# datatrove pins an old trafilatura; the version that falconmix uses lies beside it, for comparing like with like.
+$(PEERS)/.ready: benchmarks/constraints.txt constraints.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt \
+		'datatrove[io,processing]==0.10.1' spacy lxml_html_clean
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(PEERS)/trafilatura-same $(shell grep '^trafilatura==' constraints.txt)
+	touch $@
+
+# An hour or more on two cores, half of it for mutated pages; writes docs/benchmarks.md.
+bench: $(VENV)/.kernels bench-env
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

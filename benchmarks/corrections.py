@@ -10,7 +10,6 @@ in pieces of so many words. CPU time is that of this process, its only one, for 
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import re
 import time
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from given import files_of
 from stages.lines import RULES, LineRules, correct, filter_corrected, line_counts
 from stages.pii import mask
 
@@ -32,7 +32,7 @@ Figures = dict[str, Any]
 
 def main() -> None:
     options = _options()
-    pages = read(_files(options.input), options.chunk_words)
+    pages = read(files_of(options.input, (".parquet", ".jsonl")), options.chunk_words)
     if not pages.num_rows:
         raise SystemExit(f"{options.input}: no texts; name `work/extracted` of a run, or JSON lines with text and lang")
     rules = LineRules(max_upper_case_share=options.upper_case_share, flagged=options.flagged)
@@ -133,17 +133,6 @@ def print_figures(figures: Figures) -> None:
 
 def _numpy(mask_: pa.Array) -> np.ndarray:
     return mask_.to_numpy(zero_copy_only=False)
-
-
-def _files(pattern: str) -> list[Path]:
-    """A file, the tables and JSON lines below a folder, or what a glob finds."""
-    path = Path(pattern)
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix in (".parquet", ".jsonl"))
-    files = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 - the pattern may be absolute
-    if not files:
-        raise SystemExit(f"{pattern}: no such file")
-    return files
 
 
 def _options() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """What extraction costs and how good it is: each extractor on the same pages in the same run.
 
-    python benchmarks/extraction.py --input 'crawl/*.warc.gz' --gold pages.jsonl --json
+    python benchmarks/extraction.py --input crawl/ --gold pages.jsonl --json
 
 Cost is CPU time (user and system) of this process, its only one, from the page as text to the main text; for each page
 the extractors take turns, and the best of `--rounds` counts. `same` is the share of pages with the very text of plain
@@ -12,20 +12,18 @@ out pages that the gold file marks as made (`kind` other than `real`).
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.file_report import FileReport
-from pipeline.warc import read_captures
-from stages.captures import CaptureRules
+from given import WARC_SUFFIXES, files_of, html_captures
 from stages.charset import decode
 from stages.extract import Extractor, Resiliparse, Trafilatura
 
@@ -56,7 +54,7 @@ class Tally:
 def main() -> None:
     options = _options()
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    pages = list(read_pages(options.input, options.sample))
+    pages = list(read_pages(files_of(options.input, WARC_SUFFIXES), options.sample))
     if not pages:
         raise SystemExit(f"{options.input}: no HTML pages")
     figures = measure(pages, read_gold(options.gold), options.rounds)
@@ -65,18 +63,10 @@ def main() -> None:
         print(json.dumps(figures))
 
 
-def read_pages(patterns: list[str], every: int) -> Iterator[tuple[str, str]]:
+def read_pages(paths: Iterable[Path], every: int) -> Iterator[tuple[str, str]]:
     """Yield HTML and address of each `every`th whole page."""
-    rules, n = CaptureRules(), 0
-    names = [name for pattern in patterns for name in glob.glob(pattern)]  # noqa: PTH207 - it may be absolute
-    for path in sorted(map(Path, names)):
-        with path.open("rb") as stream:
-            for capture in read_captures(stream, warc_path=path.name, report=FileReport()):
-                if capture.http_status not in rules.statuses or capture.content_type not in rules.content_types:
-                    continue
-                n += 1
-                if not (n - 1) % every:
-                    yield decode(capture.payload, capture.charset).text, capture.url
+    for capture in islice(html_captures(paths), 0, None, every):
+        yield decode(capture.payload, capture.charset).text, capture.url
 
 
 def read_gold(path: Path | None) -> dict[str, Gold]:
@@ -163,7 +153,7 @@ def print_figures(figures: Figures) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", nargs="+", required=True, metavar="WARC_GLOB")
+    parser.add_argument("--input", required=True, help="a WARC file, a folder (read recursively) or a quoted glob")
     parser.add_argument("--gold", type=Path, help="JSON lines with url, gold and perhaps kind")
     parser.add_argument("--rounds", type=int, default=1, help="times that each page is extracted (default 1)")
     parser.add_argument("--sample", type=int, default=1, metavar="N", help="only each Nth page")

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from given import WARC_SUFFIXES, files_of
 from pipeline import recipe
 from pipeline.file_report import FileReport
 from pipeline.inputs import Input, resolve
@@ -75,7 +76,7 @@ Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 def main() -> None:
     """Parse the command line, mutate, read, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--input", required=True, help="WARC file, or a folder of them")
+    parser.add_argument("--input", required=True, help="a WARC file, a folder (read recursively) or a quoted glob")
     parser.add_argument("--pages", type=int, default=100_000)
     parser.add_argument("--max-bytes", type=int, default=30_000, help="of longer pages a random stretch is taken")
     parser.add_argument("--seed", type=int, default=0)
@@ -92,7 +93,7 @@ def main() -> None:
 def read_pages(path: str) -> list[bytes]:
     """The bodies of all pages below `path` that are not empty."""
     bodies = []
-    for source in resolve([path]):
+    for source in resolve([str(file) for file in files_of(path, WARC_SUFFIXES)]):
         with Path(source.path).open("rb") as stream:
             captures = read_captures(stream, warc_path=source.warc_path, report=FileReport())
             bodies += [capture.payload for capture in captures if capture.payload]

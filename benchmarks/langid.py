@@ -28,13 +28,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from glob import glob
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import fasttext
 
+from given import files_of
 from stages.language import ELEVEN, FastText, identify
 from stages.second_opinion import fold, identify_with_words, load_word_evidence
 
@@ -91,7 +91,7 @@ class Tally:
 
 def main() -> None:
     options = _options()
-    samples = [sample for path in files_of(options.input) for sample in read(path, options)]
+    samples = [sample for path in files_of(options.input, (".tsv", ".jsonl")) for sample in read(path, options)]
     if not samples:
         raise SystemExit(f"{options.input}: no text of {options.min_chars} characters in .tsv or .jsonl files")
     rules = identifiers(options.model)
@@ -125,13 +125,6 @@ def run(rule: Identify, samples: list[Sample], min_score: float) -> Tally:
     for sample, answer in zip(samples, answers, strict=True):
         tally.add(sample, answer, min_score)
     return tally
-
-
-def files_of(given: str) -> list[Path]:
-    """A file, the `.tsv` and `.jsonl` files of a folder, or those of a glob."""
-    path = Path(given)
-    found = sorted(path.rglob("*")) if path.is_dir() else [Path(name) for name in sorted(glob(given))]  # noqa: PTH207 - takes absolute ones
-    return [file for file in found if file.suffix in (".tsv", ".jsonl")]
 
 
 def read(path: Path, options: argparse.Namespace) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from given import WARC_SUFFIXES, files_of
 from pipeline import recipe
 from pipeline.curate import CurateJob, curate
 from pipeline.engine import SerialEngine
@@ -36,15 +37,16 @@ _RANK = {"published": 0, "duplicate": 1}
 def main() -> None:
     """Parse the command line, curate, compare, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--input", required=True, help="WARC file, or a folder of them")
+    parser.add_argument("--input", required=True, help="a WARC file, a folder (read recursively) or a quoted glob")
     parser.add_argument("--gold", required=True, type=Path, help="JSON lines: url, gold (the main text)")
     parser.add_argument("--recipe", default="refinedweb")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     options = parser.parse_args()
     chosen = recipe.load(options.recipe)
+    inputs = tuple(map(str, files_of(options.input, WARC_SUFFIXES)))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
-        curate(CurateJob(inputs=(options.input,), output=output, recipe=chosen), SerialEngine, Quiet())
+        curate(CurateJob(inputs=inputs, output=output, recipe=chosen), SerialEngine, Quiet())
         figures = survival(output, good_urls(read_gold(options.gold), chosen))
     for loss in figures["losses"]:
         print(f"lost: {loss['url']}\n      {loss['stage']}: {loss['rule']} {loss['value']} (limit {loss['threshold']})")

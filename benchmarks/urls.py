@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from given import WARC_SUFFIXES, files_of
 from pipeline import recipe
 from pipeline.file_report import FileReport
 from pipeline.inputs import resolve
@@ -33,7 +34,7 @@ ROUNDS = 4  # of which the best counts: the first loads machine code and tables,
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--input", required=True, help="WARC file, or a folder of them")
+    parser.add_argument("--input", required=True, help="a WARC file, a folder (read recursively) or a quoted glob")
     parser.add_argument("--repeat", type=int, default=20, help="times that each address is judged")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     options = parser.parse_args()
@@ -47,7 +48,7 @@ def main() -> None:
 def read_urls(path: str) -> list[str]:
     """The addresses of all pages below `path`."""
     urls = []
-    for source in resolve([path]):
+    for source in resolve([str(file) for file in files_of(path, WARC_SUFFIXES)]):
         with Path(source.path).open("rb") as stream:
             urls += [page.url for page in read_captures(stream, warc_path=source.warc_path, report=FileReport())]
     return urls

@@ -3,7 +3,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corrections import measure, read
+from corrections import measure, read
 from stages.lines import LineRules
 
 

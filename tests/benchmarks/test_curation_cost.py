@@ -4,18 +4,19 @@ import sys
 
 import pytest
 
-from benchmarks.curation_cost import Cost, compare
+from curation_cost import Cost, compare
+from processes import Usage
 from stages.cascade import FUNNEL
 
 
-def cost(cpu_s, by_stage, pages):
+def cost(cpu_s, alone_s, by_stage, pages):
     stats = {"totals": {"captures": pages, "published": pages}, "cpu_seconds": {"by_stage": by_stage}}
-    return Cost(wall_s=1.0, cpu_s=cpu_s, peak_rss_bytes={}, stats=stats)
+    return Cost(usage=Usage(wall_s=1.0, cpu_s=cpu_s, peak_rss_bytes={}, alone_s=alone_s), stats=stats)
 
 
 def test_starting_is_taken_off_and_the_rest_is_shown():
-    start_up = cost({"driver": 2.0, "worker": 1.0}, {"pages": 0.5}, 1)
-    whole = cost({"driver": 3.0, "worker": 5.0}, {"pages": 2.5, "read": 1.0}, 100)
+    start_up = cost({"driver": 22.0, "worker": 1.0}, 20.0, {"pages": 0.5}, 1)
+    whole = cost({"driver": 18.0, "worker": 5.0}, 15.0, {"pages": 2.5, "read": 1.0}, 100)
     figures = compare(start_up, whole)
     assert figures["ms_per_page"] == {"pages": 20.0, "read": 10.0, "everything else": 20.0}
     assert figures["ms_per_page_total"] == 50.0

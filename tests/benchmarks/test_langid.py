@@ -40,6 +40,7 @@ def test_long_texts_are_cut_and_folded(tmp_path, repository):
 
 
 def test_nothing_to_read_is_said(tmp_path, repository):
+    (tmp_path / "cs.tsv").write_text("Kratce.\tcs\n", encoding="utf-8")
     done = run(repository, "--input", tmp_path)
     assert done.returncode == 1
     assert "no text of 100 characters" in done.stderr

@@ -1,0 +1,201 @@
+"""Figures of the benchmarks as Markdown, for `docs/benchmarks.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Figures = dict[str, Any]
+
+WORKS = {
+    "reading": ("read",),
+    "status, address": ("gates", "url_filter"),
+    "page: early gates, extraction, language": ("pages", "extract", "language_filter"),
+    "text: repetition, quality": ("text", "repetition", "quality"),
+    "Ray's own processes": ("Ray",),
+    "driver": ("driver",),
+    "everything else": ("everything else",),
+}
+"""What both sides do, by the names that either has for it."""
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; an empty cell for None."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+
+
+def curation(figures: Figures) -> str:
+    """Costs of both sides, their ratios, what they decide, and why they differ."""
+    parts = [("as given", figures.get("as_given", figures))]
+    if "as_given" in figures:
+        parts.append((f"{_percent(figures['doomed'], 0)} doomed", figures))
+    headings = ["CPU ms a response"]
+    headings += [f"{side}, {title}" for title, _ in parts for side in ("falconmix", "datatrove")]
+    sides = [part[side] for _, part in parts for side in ("falconmix", "datatrove")]
+    cells = {name: [_ms(_sum_of(side["by_work"], works)) for side in sides] for name, works in WORKS.items()}
+    rows = [[name, *row] for name, row in cells.items() if any(row)]
+    rows.append(["**all**", *(f"**{_ms(side['ms_per_page'])}**" for side in sides)])
+    rows.append(["apart: write, deduplicate, publish", *(_ms(_apart(side)) for side in sides)])
+    ratios = [
+        f"{title}: {part['pages']:,} responses, **ratio {part['ratio']:.2f}** "
+        f"({part['ratio_with_output']:.2f} with falconmix's writing, deduplicating and publishing counted)"
+        for title, part in parts
+    ]
+    own, peer = figures["falconmix"], figures["datatrove"]
+    start_up = f"Start-up, once a run: falconmix {own['start_up_s']:.0f} CPU s, datatrove {peer['start_up_s']:.0f}."
+    return "\n\n".join([table(headings, rows), "; ".join(ratios) + ".", start_up, _decisions(figures)])
+
+
+def _decisions(figures: Figures) -> str:
+    peer = figures["peer"]
+    words = "spaCy's words" if peer["words"] == "spacy" else "words split at white space"
+    text = (
+        f"datatrove with trafilatura {peer['trafilatura']} and {words}: of {figures['responses']:,} responses "
+        f"falconmix keeps {figures['falconmix_keeps']:,}, datatrove {figures['datatrove_keeps']:,}; **same decision on "
+        f"{_percent(figures['same_decisions'], 2)}**. Same text on {_percent(figures['same_text'], 2)} of the "
+        f"{figures['kept_by_both']:,} kept by both ({_percent(figures['same_text_untidied'], 2)} before datatrove's is "
+        "tidied as falconmix's is)."
+    )
+    if "same_decisions_same_texts" in figures:
+        text += (
+            f" Asked again for the texts that datatrove extracted, with words split at white space on both sides, the "
+            f"rules alone decide the same on **{_percent(figures['same_decisions_same_texts'], 2)}** of them."
+        )
+    causes = table(["why decisions differ", "responses"], figures["causes"].items())
+    return f"{text}\n\n{causes}" if figures["causes"] else text
+
+
+def cascade(figures: Figures) -> str:
+    """Survivors, and costs of both readings."""
+    early = ", ".join(f"`{stage}` {n}" for stage, n in figures["stopped_early"].items())
+    rows = [
+        [name.replace("_", " "), *(_ms(costs[kind]) for kind in ("surviving", "doomed", "as_given", "all"))]
+        for name, costs in figures["ms_per_page"].items()
+    ]
+    given = f"all, {_percent(figures['doomed_as_given'], 0)} doomed"
+    headings = ["CPU ms a page", "surviving", "doomed", given, f"all, {_percent(figures['doomed'], 0)} doomed"]
+    return (
+        f"{figures['pages']:,} pages, stopped before extraction: {early}. Survivors: "
+        f"{figures['survivors_with_gates']:,} with the gates, {figures['survivors_without_gates']:,} without; "
+        f"**{figures['lost']} lost**, which is at most {_percent(figures['lost_at_most'], 2)} of survivors (one-sided "
+        "95 %).\n\n"
+        f"{table(headings, rows)}\n\nThe gates save a factor of {figures['ratio_as_given']:.2f} on the pages as given, "
+        f"{figures['ratio']:.2f} with {_percent(figures['doomed'], 0)} doomed."
+    )
+
+
+def curation_cost(figures: Figures) -> str:
+    """Cost by work, the funnel, and memory by kind of process."""
+    rows = [[work, f"{ms:.2f}"] for work, ms in sorted(figures["ms_per_page"].items(), key=lambda item: -item[1])]
+    rows.append(["**all**", f"**{figures['ms_per_page_total']:.1f}**"])
+    funnel = [[step["stage"], f"{step['in']:,}", f"{step['out']:,}"] for step in figures["funnel"]]
+    run, start_up = figures["run"], figures["start_up"]
+    peaks_mb = {role: f"{size / 1e6:.0f}" for role, size in run["peak_rss_bytes"].items()}
+    processes = [
+        [role, f"{cpu_s:.1f}", f"{start_up['cpu_s'][role]:.1f}", peaks_mb[role]] for role, cpu_s in run["cpu_s"].items()
+    ]
+    tables = [
+        table(["work", "CPU ms a page"], rows),
+        table(["process", "CPU s", "of a start alone", "peak MB"], processes),
+        table(["step", "pages in", "pages out"], funnel),
+    ]
+    return "\n\n".join([f"{figures['pages']:,} pages in, {figures['published']:,} documents out.", *tables])
+
+
+def urls(figures: Figures) -> str:
+    """Cost of the parts of the URL stage."""
+    parts = {
+        "canonical form of a column": "canonical_us",
+        "canonical form of each in Python": "canonical_python_us",
+        "block list": "block_list_us",
+        "curated sources": "curated_us",
+        "words": "words_us",
+        "**whole stage**": "all_us",
+    }
+    costs = table(["part", "CPU µs an address"], [[part, f"{figures[key]:.1f}"] for part, key in parts.items()])
+    judged = f"{figures['urls']:,} addresses, {figures['judged']:,} judged in batches as in a run, the best of rounds."
+    speed = f"{figures['urls_per_second']:,.0f} addresses a second and core"
+    return f"{judged}\n\n{costs}\n\n{speed}; the block list, once a run: {figures['compile_block_list_s']:.1f} CPU s."
+
+
+def survival(figures: Figures) -> str:
+    """What became of pages whose gold text passes."""
+    text = (
+        f"{figures['good']:,} gold texts pass the rules; of their pages **{_percent(figures['share'], 1)} survive** "
+        f"from HTML to parquet: {figures['published']:,} published, {figures['copies']:,} copies of pages that are "
+        f"kept, {figures['lost']:,} lost."
+    )
+    return f"{text}\n\n{table(['lost by', 'pages'], figures['by_rule'].items())}"
+
+
+def fuzz(figures: Figures) -> str:
+    """What became of mutated pages."""
+    errors = ", ".join(f"`{name}` {n:,}" for name, n in figures["errors"].items()) or "none"
+    return (
+        f"{figures['pages']:,} mutated pages, {figures['read']:,} read by the reader: **{figures['crashes']:,} "
+        f"crashes**; verdicts that name an exception: {errors}; {figures['kept']:,} kept. "
+        f"{figures['cpu_ms']:.1f} CPU ms a page."
+    )
+
+
+def extraction(figures: Figures) -> str:
+    """Cost and quality of each extractor."""
+    rows = [
+        [
+            name,
+            f"{row['ms_per_page']:.1f}",
+            f"{row['times_faster']:.2f}",
+            _percent(row["same"], 1),
+            _quality(row["all"]),
+            _quality(row["real"]),
+        ]
+        for name, row in figures["extractors"].items()
+    ]
+    headings = ["extractor", "CPU ms a page", "times faster", "same text", "precision / recall / F1", "on real pages"]
+    pages = f"{figures['pages']:,} HTML pages, {figures['gold_pages']:,} of them with a gold text; 4-word shingles."
+    return f"{pages}\n\n{table(headings, rows)}"
+
+
+def langid(figures: Figures) -> str:
+    """Precision and recall of both rules."""
+    rows = [
+        ["fastText alone (the paper's)", f"{figures['plain_precision']:.4f}", f"{figures['plain_recall']:.4f}"],
+        ["**with a second opinion by words**", f"**{figures['precision']:.4f}**", f"**{figures['recall']:.4f}**"],
+    ]
+    return f"{figures['texts']:,} texts.\n\n{table(['rule', 'precision', 'recall'], rows)}"
+
+
+def corrections(figures: Figures) -> str:
+    """Shares of texts and words that corrections touch, and their cost."""
+    counts = figures["all"]
+    shares = [
+        _percent(counts["changed"] / counts["texts"], 1),
+        _percent(counts["dropped"] / counts["texts"], 2),
+        _percent(counts["flagged_words"] / counts["words"], 2),
+        f"{figures['correct_ms_per_page']:.3f}",
+        f"{figures['mask_ms_per_page']:.3f}",
+    ]
+    headings = ["texts", "changed", "dropped", "words flagged", "CPU ms to correct", "CPU ms to mask"]
+    return table(headings, [[f"{counts['texts']:,}", *shares]])
+
+
+def _sum_of(by_work: Figures, works: Sequence[str]) -> float | None:
+    found = [by_work[work] for work in works if work in by_work]
+    return sum(found) if found else None
+
+
+def _ms(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _percent(share: float, decimals: int) -> str:
+    return f"{100 * share:.{decimals}f} %"
+
+
+def _apart(side: Figures) -> float | None:
+    return sum(side["apart"].values()) if "apart" in side else None
+
+
+def _quality(scores: Figures | None) -> str | None:
+    return " / ".join(f"{value:.3f}" for value in scores.values()) if scores else None

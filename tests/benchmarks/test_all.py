@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import render
+from all import BENCHMARKS, DOCUMENT, refreshed
+
+PART = {
+    "pages": 100,
+    "ratio": 4.25,
+    "ratio_with_output": 3.9,
+    "falconmix": {
+        "ms_per_page": 20.0,
+        "by_work": {"read": 1.5, "pages": 18.5},
+        "apart": {"write": 0.5, "publish": 1.0},
+        "start_up_s": 30.0,
+    },
+    "datatrove": {"ms_per_page": 85.0, "by_work": {"read": 2.0, "extract": 83.0}, "start_up_s": 12.0},
+}
+CURATION = PART | {
+    "peer": {"trafilatura": "1.11.0", "words": "spacy"},
+    "responses": 100,
+    "kept_by_both": 70,
+    "same_decisions": 0.95,
+    "same_text": 0.9,
+    "same_text_untidied": 0.8,
+    "causes": {"texts differ": 5},
+    "falconmix_keeps": 75,
+    "datatrove_keeps": 70,
+}
+CASCADE = {
+    "pages": 100,
+    "survivors_with_gates": 80,
+    "survivors_without_gates": 80,
+    "lost": 0,
+    "lost_at_most": 0.0367,
+    "stopped_early": {"early_language": 9},
+    "doomed": 0.65,
+    "doomed_as_given": 0.2,
+    "ms_per_page": {"with_gates": {"surviving": 15.0, "doomed": 5.0, "as_given": 13.0, "all": 8.5}},
+    "ratio": 1.5,
+    "ratio_as_given": 1.1,
+}
+
+
+def test_every_benchmark_has_its_part_in_the_document_and_its_program():
+    document = DOCUMENT.read_text(encoding="utf-8")
+    for name, benchmark in BENCHMARKS.items():
+        assert f"<!-- begin {name} -->\n```\n{benchmark.command}\n```\n" in document
+        assert (DOCUMENT.parent.parent / benchmark.command.split()[1]).exists()
+
+
+def test_parts_are_written_anew_and_the_rest_is_left_alone():
+    before = "# Title\n\nprose\n\n<!-- begin cascade -->\nold\n<!-- end cascade -->\n\n<!-- begin langid -->\n"
+    after = refreshed(before, {"cascade": CASCADE})
+    assert after.startswith("# Title\n\nprose\n\n<!-- begin cascade -->\n```\npython benchmarks/cascade.py ")
+    assert after.endswith("\n<!-- end cascade -->\n\n<!-- begin langid -->\n")
+    assert "old" not in after
+    assert refreshed(after, {"cascade": CASCADE}) == after
+    with pytest.raises(ValueError, match="no part for curation"):
+        refreshed(before, {"curation": CURATION})
+
+
+def test_both_sides_stand_beside_each_other():
+    text = render.curation(CURATION)
+    assert "| reading | 1.50 | 2.00 |" in text
+    assert "| page: early gates, extraction, language | 18.50 | 83.00 |" in text
+    assert "driver" not in text
+    assert "| **all** | **20.00** | **85.00** |" in text
+    assert "| apart: write, deduplicate, publish | 1.50 |  |" in text
+    assert "**ratio 4.25**" in text
+    assert "**same decision on 95.00 %**" in text
+    assert "| texts differ | 5 |" in text
+    doomed = render.curation(CURATION | {"as_given": PART, "doomed": 0.65, "ratio": 6.5})
+    assert "**ratio 4.25**" in doomed and "**ratio 6.50**" in doomed
+    assert "| reading | 1.50 | 2.00 | 1.50 | 2.00 |" in doomed
+
+
+def test_losses_of_the_gates_are_shown_with_their_bound():
+    text = render.cascade(CASCADE)
+    assert "**0 lost**, which is at most 3.67 % of survivors" in text
+    assert "| with gates | 15.00 | 5.00 | 13.00 | 8.50 |" in text
+
+
+def test_rendering_alone_runs_nothing(repository, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "benchmarks/all.py", "--only", "--help"], capture_output=True, text=True, cwd=repository
+    )
+    assert done.returncode == 0
+    assert "equal-words" in done.stdout
+
+
+def test_figures_of_a_real_program_can_be_shown(repository, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "one two\nthree four five", "lang": "en"}))
+    line = [sys.executable, "benchmarks/corrections.py", "--input", str(tmp_path), "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=repository, check=True)
+    text = render.corrections(json.loads(done.stdout.splitlines()[-1]))
+    assert "| 1 | 0.0 % | 0.00 % | 0.00 % |" in text
