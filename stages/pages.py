@@ -26,7 +26,7 @@ from stages.language import ELEVEN, LanguageModel, identify
 from stages.schema import REJECT_TEXT_CHARS
 from stages.second_opinion import Identified, identify_with_words, load_word_evidence
 from stages.verdicts import Verdict
-from stages.visible import PageLimits, Visible, beyond_limits, measure
+from stages.visible import PageLimits, Visible, beyond_limits, has_hidden_text, measure
 
 EARLY_STAGES = ("limits", "visible", "early_language")
 """Steps that stop a page before its main text is known."""
@@ -116,7 +116,7 @@ class PageReader:
         if page.record_type == "conversion":  # text already (WET)
             return self._identified(decoded.text, decoded.charset, len(decoded.text))
         visible = measure(decoded.text)
-        if stopped := self._early(visible):
+        if stopped := self._early(visible, decoded.text):
             stage, verdict = stopped
             text = visible.text[:REJECT_TEXT_CHARS]
             return PageResult(text, decoded.charset, stage=stage, verdict=verdict, visible_chars=len(visible.text))
@@ -135,11 +135,11 @@ class PageReader:
             return identify_with_words(text, self._model, self._evidence)
         return Identified(*identify(text, self._model), "model")
 
-    def _early(self, visible: Visible) -> tuple[str, Verdict] | None:
+    def _early(self, visible: Visible, html: str) -> tuple[str, Verdict] | None:
         """The step that stops a page before extraction, and why."""
         if beyond := beyond_limits(visible, self._rules.limits):
             return "limits", Verdict(*beyond)
-        if not self._rules.pre_gates or (visible.has_hidden_text and self._main_content.reads_json):
+        if not self._rules.pre_gates or (self._main_content.reads_json and has_hidden_text(html)):
             return None
         bound = visible.words_at_most
         if bound is not None and bound < self._rules.min_words:

@@ -43,7 +43,6 @@ class Visible:
     """A page's text on one line, and its measures.
 
     `text` holds all that stands outside tags, comments, scripts and styles, whether a browser would show it or not.
-    `has_hidden_text`: an extractor that reads JSON may find further text, which is not in `text`.
     `words_at_most` bounds the white-space separated words of whatever an extractor makes of the elements, table bars
     and list marks included; None where no bound is known.
     """
@@ -53,7 +52,6 @@ class Visible:
     max_depth: int
     max_attributes: int
     max_cells: int
-    has_hidden_text: bool
     words_at_most: int | None
 
 
@@ -64,7 +62,8 @@ def _unescape(text: str) -> str:
         return text
 
 
-def _has_hidden_text(html: str) -> bool:
+def has_hidden_text(html: str) -> bool:
+    """Whether an extractor that reads JSON may find text in it that is not visible."""
     return _DISCOURSE in html or (_JSON_LD in html and any(name in html for name in _JSON_TEXTS + _JSON_TYPES))
 
 
@@ -90,7 +89,6 @@ def measure(html: str) -> Visible:
         max_depth=markup.max_depth,
         max_attributes=markup.max_attributes,
         max_cells=markup.max_cells,
-        has_hidden_text=_has_hidden_text(html),
         words_at_most=bound,
     )
 
