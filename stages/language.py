@@ -48,8 +48,8 @@ class FastText:
             return []  # the model answers nothing with its priors: English
         labels, scores = self._model.predict(line, k=k)
         # The softmax is computed in float32 through a table: sums pass 1 by a few 1e-5.
-        names = [label.removeprefix(_LABEL) for label in labels]
-        return [(name, min(float(score), 1.0)) for name, score in zip(names, scores, strict=True)]
+        bounded: list[float] = np.minimum(scores, 1.0).tolist()
+        return [(label.removeprefix(_LABEL), score) for label, score in zip(labels, bounded, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,11 @@
 The algorithm stays trafilatura's: its package is loaded a second time under a name of its own, and single parts of
 that copy are exchanged for faster ones that return the same. The package that everybody else imports is untouched.
 
-- XPath selections → `stages.extraction.selectors`.
+- The page's source, as it is → without what nobody reads of it (`stages.extraction.slimming`).
+- XPath selections → one look at all attributes (`stages.extraction.selectors`).
+- Elements are deleted tag by tag, list by list, each tested for links → fewer walks (`stages.extraction.pruning`).
+- justext hashes a hundred stop lists for each page → once.
 - lxml asks a Python function for the class of every element → a fixed class, known to lxml itself.
-- Control characters are sought character by character → all at once.
 - Descendants of one name are sought by a path expression → by lxml's iterator (`_Element`).
 - Each text is compared with readability's → only where readability's can be the longer one (`_may_be_longer`).
 
@@ -183,7 +185,8 @@ def _accelerated_copy() -> ModuleType:
     _compile(xpaths)
     _exchange_pruning()
     external: Any = importlib.import_module(f"{_COPY}.external")
-    external.jt_stoplist_init = functools.cache(lambda read=external.jt_stoplist_init: _Stoplist(read()))
+    # justext keeps what it makes of a list by the list's hash, which a frozenset remembers and a tuple does not.
+    external.jt_stoplist_init = functools.cache(lambda read=external.jt_stoplist_init: frozenset(read()))
     external.JT_STOPLIST = None
     utils.HTML_PARSER.set_element_class_lookup(
         etree.ElementDefaultClassLookup(element=_Element, comment=html.HtmlComment, pi=html.HtmlProcessingInstruction)
@@ -245,15 +248,6 @@ def _exchange_pruning() -> None:
 
 def _is_simple(expression: Any) -> bool:
     return "@" in expression.path and "]|" not in expression.path  # neither tags alone nor a union
-
-
-class _Stoplist(tuple[str, ...]):
-    """justext's stop words of all languages; justext looks up what it made of a list by a hash of all its words."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        return 0
 
 
 class _Element(html.HtmlElement):  # type: ignore[misc]

@@ -5,8 +5,8 @@ An expression like
     .//*[self::div or self::p][@data-ad or re:test(@id, 'nav|menu') or contains(@class, 'share-')]
 
 costs libxml2 a call back into Python for each `re:test` on each element. Here elements come from lxml's own iterator,
-which knows the tags; the distinct values of an attribute are looked at together; and a pattern is tried only where a
-literal that any match must hold occurs at all (of some hundred and fifty most do not occur in a page).
+which knows the tags; one look at an element's attributes answers all lists of expressions, for equal attributes once;
+and a pattern is tried only on values that hold a literal which any match must hold.
 """
 
 from __future__ import annotations
