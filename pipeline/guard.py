@@ -108,6 +108,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._watched = psutil.Process(self._process.pid)
         self._last_cpu_s = 0.0
         self._send((os.getpid(), *opening))
         ready, problem = self._receive(cpu_limit_s=None)
@@ -121,7 +122,7 @@ class _Child:
 
     def cpu_s(self) -> float:
         try:
-            times = psutil.Process(self._process.pid).cpu_times()
+            times = self._watched.cpu_times()
         except psutil.Error:
             return self._last_cpu_s
         self._last_cpu_s = times.user + times.system

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import tarfile
 from collections.abc import Iterator
 from importlib import resources
@@ -15,8 +16,10 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.recipe import LIST_OF_DATATROVE, Recipe
 from pipeline.store import Store
+from stages.quantized_model import QuantizedModel
 from stages.urls import UrlWords, compile_block_list
 
+MAX_QUANTIZED_BYTES = 1 << 26  # lid.176.ftz has 1 MB, lid.176.bin 126
 BLOCK_TABLE = "work/tables/block_list.npy"
 UT1_NAMES = ("domains", "urls")
 PIECE_BYTES = 8 << 20
@@ -31,9 +34,14 @@ def language_model_file(recipe: Recipe) -> Path:
 
 
 def open_language_model(path: Path) -> Any:
-    """Open a fastText model; UsageError where the file holds none."""
+    """Open a fastText model, by our own reader where it reads such; UsageError where the file holds none."""
     import fasttext
 
+    try:
+        if path.stat().st_size <= MAX_QUANTIZED_BYTES:
+            return QuantizedModel(path.read_bytes())
+    except (ValueError, IndexError, struct.error):
+        pass  # the library reads other kinds, and knows what is wrong with a broken file
     try:
         return fasttext.load_model(str(path))
     except ValueError as error:

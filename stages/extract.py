@@ -87,7 +87,12 @@ def extractor(name: ExtractorName, *, favor_precision: bool = True) -> Extractor
 
 def tidy(text: str) -> str:
     """Return `text` without URLs, without white space at ends of lines, with at most two newlines in a row."""
-    text, n_urls = _URL.subn("", _LINE_ENDS.sub("\n", text))
-    if n_urls:
-        text = _SPACES.sub(" ", text)
-    return _NEWLINES.sub("\n\n", _TRAILING.sub("", text)).strip()
+    if any(end in text for end in "\r\u2028\u2029\x85"):  # each pattern is tried only where it can match
+        text = _LINE_ENDS.sub("\n", text)
+    if "://" in text or "www." in text.lower():
+        text, n_urls = _URL.subn("", text)
+        if n_urls:
+            text = _SPACES.sub(" ", text)
+    if " \n" in text or "\t\n" in text:
+        text = _TRAILING.sub("", text)
+    return _NEWLINES.sub("\n\n", text).strip()

@@ -1,4 +1,4 @@
-"""A page's markup read in one pass, without building a tree: its text, how many tags it has, how deeply they nest.
+"""A page's markup read in one pass, without building a tree: its text, its tags, how deeply they nest.
 
 The tokenizer follows the HTML standard (section 13.2.5) where that decides what is text: comments, quoted attribute
 values, the contents of `<script>` and `<style>`. Where a page breaks off inside one of these, it errs towards text,
@@ -28,8 +28,9 @@ _VERBATIM = ("iframe", "noembed", "noframes", "plaintext", "textarea", "title", 
 _LT, _GT, _SLASH, _BANG, _DASH, _EQ, _DQ, _SQ, _SPACE, _OPEN, _QUESTION = (
     np.uint8(ord(char)) for char in "<>/!-=\"' [?"
 )
-_N_COUNTS = 6  # tags, deepest nesting, cells, rows, list items, meta tags
-_MAX_METAS = 256  # tags that are kept: honest pages have some dozens
+# tags, deepest nesting, cells, rows, list items, most attributes of a tag, most cells of a row, of this, meta tags
+_N_COUNTS = 9
+_MAX_METAS = 256  # meta tags that are kept: honest pages have some dozens
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Markup:
     n_cells: int
     n_rows: int
     n_items: int
+    max_attributes: int
+    max_cells: int
     metas: tuple[str, ...]
 
 
@@ -102,17 +105,22 @@ def _byte_from(page: Bytes, start: int, byte: np.uint8) -> int:
 
 
 @compiled
-def _tag_end(page: Bytes, start: int, unpaired: NDArray[np.bool_]) -> int:
-    """The position after the tag whose name ends at `start`; a `>` in a quoted value does not end it.
+def _tag_end(page: Bytes, start: int, unpaired: NDArray[np.bool_]) -> tuple[int, int]:
+    """The position after the tag whose name ends at `start`, and its attributes; no `>` in a quoted value ends it.
 
     `unpaired[:2]` remember that no quote of that kind follows any more, so that a page is not searched twice, and
     `unpaired[5]` that no tag is closed any more: from there on a tag is its name.
     """
     at = page.size if unpaired[5] else start
+    n_attributes, is_inside, is_value = 0, False, False
     while at < page.size and page[at] != _GT:
         if page[at] != _EQ:
+            is_gap = _is_space(page[at]) or (page[at] == _SLASH and not is_value)
+            n_attributes += not (is_gap or is_inside)
+            is_inside, is_value = not is_gap, is_value and not is_gap
             at += 1
             continue
+        is_inside, is_value = True, True
         at += 1
         while at < page.size and _is_space(page[at]):
             at += 1
@@ -121,10 +129,11 @@ def _tag_end(page: Bytes, start: int, unpaired: NDArray[np.bool_]) -> int:
             closing = -1 if unpaired[kind] else _byte_from(page, at + 1, page[at])
             unpaired[kind] = closing < 0
             at = closing + 1 if closing >= 0 else at + 1
+            is_inside, is_value = False, False
     if at >= page.size:
         unpaired[5] = True
-        return start
-    return at + 1
+        return start, 0
+    return at + 1, n_attributes
 
 
 @compiled
@@ -189,8 +198,13 @@ def _contents_end(page: Bytes, at: int, code: np.uint64, verbatim: Codes, unclos
 @compiled
 def _count(code: np.uint64, counts: NDArray[np.int64]) -> None:
     counts[0] += 1
-    counts[2] += code in (_TD, _TH)
-    counts[3] += code == _TR
+    if code in (_TD, _TH):
+        counts[2] += 1
+        counts[7] += 1
+        counts[6] = max(counts[6], counts[7])
+    elif code == _TR:
+        counts[3] += 1
+        counts[7] = 0
     counts[4] += code == _LI
 
 
@@ -217,7 +231,7 @@ def _scan(
             at = end
             continue
         code, name_end = _name_at(page, at + 1 + closing)
-        at = _tag_end(page, name_end, unclosed)
+        at, n_attributes = _tag_end(page, name_end, unclosed)
         nests = not _holds(flat, code)
         if closing:
             depth -= nests and depth > 0
@@ -225,9 +239,10 @@ def _scan(
             continue
         _count(code, counts)
         if code == _META:
-            if counts[5] < metas.shape[0]:
-                metas[counts[5], 0], metas[counts[5], 1] = name_end, at - 1
-            counts[5] += 1
+            if counts[8] < metas.shape[0]:
+                metas[counts[8], 0], metas[counts[8], 1] = name_end, at - 1
+            counts[8] += 1
+        counts[5] = max(counts[5], n_attributes)
         if nests and not (foreign > 0 and page[at - 2] == _SLASH):  # only foreign elements can close themselves
             depth += 1
             counts[1] = max(counts[1], depth)
@@ -246,6 +261,6 @@ def scan(html: str) -> Markup:
     text, counts = np.empty(page.size, np.uint8), np.zeros(_N_COUNTS, np.int64)
     spans = np.empty((_MAX_METAS, 2), np.int64)
     size = _scan(page, _FLAT_CODES, _VERBATIM_CODES, text, counts, spans)
-    n_tags, max_depth, n_cells, n_rows, n_items, n_metas = counts.tolist()
+    n_tags, max_depth, n_cells, n_rows, n_items, max_attributes, max_cells, _, n_metas = counts.tolist()
     metas = tuple(page[start:end].tobytes().decode("utf-8", "replace") for start, end in spans[:n_metas].tolist())
-    return Markup(text[:size].tobytes(), n_tags, max_depth, n_cells, n_rows, n_items, metas)
+    return Markup(text[:size].tobytes(), n_tags, max_depth, n_cells, n_rows, n_items, max_attributes, max_cells, metas)

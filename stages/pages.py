@@ -9,8 +9,9 @@ later rules would have dropped:
   50, and tidy-up only takes words out.
 - `no_wanted_language`: the main content must score 0.65 in a wanted language, as a whole. A page is dropped where no
   window of its visible text gives all wanted languages together even a twentieth; windows lie end to end up to 32,000
-  characters and are spread evenly beyond. That is evidence, not proof: a main text of a few lines in a page of hundreds
-  of lines in another script could be missed.
+  characters and are spread evenly beyond. Those with hardly a Latin letter are passed over: all wanted languages are
+  written in Latin script. That is evidence, not proof: a main text of a few lines in a page of hundreds of lines in
+  another script could be missed.
 
 Where the extractor reads embedded JSON, a page that has such text passes both.
 """
@@ -22,12 +23,12 @@ from dataclasses import dataclass, field, replace
 
 from stages.charset import Decoded, decode
 from stages.extract import Extractor, ExtractorName, extractor, tidy
-from stages.language import ELEVEN, LanguageModel, identify
+from stages.language import ELEVEN, LanguageModel, identify, latin_share
 from stages.opt_out import Signal, of_meta_tags
 from stages.schema import REJECT_TEXT_CHARS
 from stages.second_opinion import Identified, identify_with_words, load_word_evidence
 from stages.verdicts import Verdict
-from stages.visible import PageLimits, Visible, beyond_limits, measure
+from stages.visible import PageLimits, Visible, beyond_limits, has_hidden_text, measure
 
 EARLY_STAGES = ("limits", "visible", "early_language")
 """Steps that stop a page before its main text is known."""
@@ -121,7 +122,7 @@ class PageReader:
         return replace(self._main(page, decoded, visible), opt_out=frozenset(of_meta_tags(visible.metas)))
 
     def _main(self, page: Page, decoded: Decoded, visible: Visible) -> PageResult:
-        if stopped := self._early(visible):
+        if stopped := self._early(visible, decoded.text):
             stage, verdict = stopped
             text = visible.text[:REJECT_TEXT_CHARS]
             return PageResult(text, decoded.charset, stage=stage, verdict=verdict, visible_chars=len(visible.text))
@@ -140,11 +141,11 @@ class PageReader:
             return identify_with_words(text, self._model, self._evidence)
         return Identified(*identify(text, self._model), "model")
 
-    def _early(self, visible: Visible) -> tuple[str, Verdict] | None:
+    def _early(self, visible: Visible, html: str) -> tuple[str, Verdict] | None:
         """The step that stops a page before extraction, and why."""
         if beyond := beyond_limits(visible, self._rules.limits):
             return "limits", Verdict(*beyond)
-        if not self._rules.pre_gates or (visible.has_hidden_text and self._main_content.reads_json):
+        if not self._rules.pre_gates or (self._main_content.reads_json and has_hidden_text(html)):
             return None
         bound = visible.words_at_most
         if bound is not None and bound < self._rules.min_words:
@@ -154,14 +155,30 @@ class PageReader:
 
     def _no_wanted_language(self, text: str) -> Verdict | None:
         settings, best, top = self._rules.early_language, 0.0, None
-        for window in _windows(text, settings):
-            ranking = self._model.predict(window, _ALL_LANGUAGES)
-            share = sum(score for language, score in ranking if language in self._rules.languages)
+        for number, window in enumerate(_windows(text, settings)):
+            if number and latin_share(window) < settings.min_share:
+                continue
+            language, share = self._wanted_share(window)
             if share >= settings.min_share:
                 return None
-            top = top or (ranking[0][0] if ranking else None)
+            top = top or language
             best = max(best, share)
-        return Verdict("no_wanted_language", best, settings.min_share, top)
+        return Verdict("no_wanted_language", best, settings.min_share, top or None)
+
+    def _wanted_share(self, window: str) -> tuple[str, float]:
+        """The likeliest language of `window`, and what the wanted ones have at most together.
+
+        The whole ranking is asked for only where the first place does not settle it.
+        """
+        language, score = identify(window, self._model)
+        if not language:
+            return "", 0.0
+        if language in self._rules.languages:
+            return language, score
+        if (rest := 1.0 - score) < self._rules.early_language.min_share:
+            return language, rest
+        ranking = self._model.predict(window, _ALL_LANGUAGES)
+        return language, sum(score for language, score in ranking if language in self._rules.languages)
 
 
 def _windows(text: str, settings: EarlyLanguage) -> Iterator[str]:

@@ -32,6 +32,10 @@ class PageLimits:
     max_chars: int = 16 << 20
     max_tags: int = 200_000
     max_depth: int = 5_000
+    max_attributes: int = 1_000
+    """Of one tag; libxml2's time grows with their square. Real pages: 73 at most."""
+    max_cells: int = 20_000
+    """Of one row; trafilatura's time grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,6 @@ class Visible:
 
     `text` holds all that stands outside tags, comments, scripts and styles, whether a browser would show it or not.
     `metas`: the attributes of its meta tags.
-    `has_hidden_text`: an extractor that reads JSON may find further text, which is not in `text`.
     `words_at_most` bounds the white-space separated words of whatever an extractor makes of the elements, table bars
     and list marks included; None where no bound is known.
     """
@@ -48,7 +51,8 @@ class Visible:
     text: str
     n_tags: int
     max_depth: int
-    has_hidden_text: bool
+    max_attributes: int
+    max_cells: int
     words_at_most: int | None
     metas: tuple[str, ...]
 
@@ -60,7 +64,8 @@ def _unescape(text: str) -> str:
         return text
 
 
-def _has_hidden_text(html: str) -> bool:
+def has_hidden_text(html: str) -> bool:
+    """Whether an extractor that reads JSON may find text in it that is not visible."""
     return _DISCOURSE in html or (_JSON_LD in html and any(name in html for name in _JSON_TEXTS + _JSON_TYPES))
 
 
@@ -80,13 +85,25 @@ def measure(html: str) -> Visible:
     words = _unescape(markup.text.decode("utf-8", "replace")).split()
     marks = _marks_at_most(html, markup)
     bound = None if marks is None else len(words) + marks
-    return Visible(" ".join(words), markup.n_tags, markup.max_depth, _has_hidden_text(html), bound, markup.metas)
+    return Visible(
+        text=" ".join(words),
+        n_tags=markup.n_tags,
+        max_depth=markup.max_depth,
+        max_attributes=markup.max_attributes,
+        max_cells=markup.max_cells,
+        words_at_most=bound,
+        metas=markup.metas,
+    )
 
 
 def beyond_limits(visible: Visible, limits: PageLimits) -> tuple[str, int, int] | None:
-    """Return (rule, value, limit) where a page has too many tags or nests too deeply."""
+    """Return (rule, value, limit) where a page has too many tags, or crowds attributes or cells."""
     if visible.n_tags > limits.max_tags:
         return "tags", visible.n_tags, limits.max_tags
     if visible.max_depth > limits.max_depth:
         return "depth", visible.max_depth, limits.max_depth
+    if visible.max_attributes > limits.max_attributes:
+        return "attributes", visible.max_attributes, limits.max_attributes
+    if visible.max_cells > limits.max_cells:
+        return "cells", visible.max_cells, limits.max_cells
     return None

@@ -5,16 +5,20 @@ An expression like
     .//*[self::div or self::p][@data-ad or re:test(@id, 'nav|menu') or contains(@class, 'share-')]
 
 costs libxml2 a call back into Python for each `re:test` on each element. Here elements come from lxml's own iterator,
-which knows the tags; the distinct values of an attribute are looked at together; and a pattern is tried only where a
-literal that any match must hold occurs at all (of some hundred and fifty most do not occur in a page).
+which knows the tags; one look at an element's attributes answers all lists of expressions, for equal attributes once;
+and a pattern is tried only on values that hold a literal which any match must hold.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from stages.extraction.literals import Literals
 
 # What a predicate may say, joined by "or". `source` with a bar is XPath's string value of a union: of the attributes
 # named, the one that the element has first.
@@ -32,8 +36,14 @@ _ATOM = re.compile(
 _PREDICATE = re.compile(r"\[((?:'[^']*'|[^\]'])*)\]")
 _FIRST_ONLY = "1"
 _GROUP = re.compile(r"\((?:\?[:!])?[^()]*\)\??")  # an innermost one
+_LEADING_GROUP = re.compile(r"(\^?)\(\?:((?:[^()]|\((?!\?:)[^()]*\))*)\)([^?].*|)")
 _UNKNOWN = re.compile(r"(?<!\\)[*+{}.]")
 _NOT_LITERAL = re.compile(r"\[[^\]]*\]\??|\\[sAZ]|(?:\\.|.)\?|[\^$]")
+
+_Attributes = tuple[tuple[str, str], ...]  # names with values, in the order of the source
+_Bits = dict[str, list[tuple[tuple[str, ...], int]]]
+"""By value, the predicates that it fulfils: if its attribute is the first of the element's with such a name; or so."""
+_UNSEEN = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,45 +88,61 @@ class _Expression:
     def __init__(self, predicates: list[_Predicate]) -> None:
         plain = [predicate for predicate in predicates if predicate.is_plain]
         self.tags = next((frozenset(predicate.tags) for predicate in plain if predicate.tags), None)
-        self._required = sum(predicate.bit for predicate in plain)
+        self.required = sum(predicate.bit for predicate in plain)
         self._others = [predicate for predicate in predicates if not predicate.is_plain]
-        if not self._required:
+        if not self.required:
             raise ValueError("no condition on attributes alone")  # elements without attributes are not looked at
 
     def holds(self, element: Any, mask: int) -> bool:
         return (
-            mask & self._required == self._required
+            mask & self.required == self.required
             and (self.tags is None or element.tag in self.tags)
             and all(mask & predicate.bit or predicate.excuses(element) for predicate in self._others)
         )
 
 
-class Selector:
-    """Expressions `.//*[…][…]` as one callable from an element to the elements below it that match any of them.
+class SelectorSet:
+    """Named lists of expressions `.//*[…][…]`, answered together: one look at a document's attributes serves them all.
 
-    In document order, each once. A final `[1]` is left out: the first of all matches is the expression's.
+    A final `[1]` is left out: the first of all matches is the expression's.
     Raises ValueError for an expression outside the little grammar above.
     """
 
-    def __init__(self, *paths: str) -> None:
+    def __init__(self, paths: Mapping[str, Sequence[str]]) -> None:
         self._tests: dict[str, list[_Test]] = {}
         self._n_predicates = 0
-        self._expressions = [_Expression(self._predicates(path)) for path in paths]
-        tags = [expression.tags or {"*"} for expression in self._expressions]
-        self._tags = ("*",) if {"*"} in tags else tuple(sorted(set().union(*tags)))
-
-    def __call__(self, tree: Any) -> list[Any]:
-        """Return the matching descendants of `tree`, an lxml element."""
-        walk = list(tree.iterdescendants(*self._tags))
-        masks = self._masks(walk)
-        if not masks:
-            return []
-        held = {
-            element
-            for element, mask in masks.items()
-            if any(expression.holds(element, mask) for expression in self._expressions)
+        self.literals: dict[str, set[str]] = {}
+        """By attribute: each value that passes any test holds one of these, in whatever case."""
+        self._lists = {
+            name: [_Expression(self._predicates(path)) for path in together] for name, together in paths.items()
         }
-        return [element for element in walk if element in held]
+        self._masks = _Masks(self._tests)
+
+    def __getitem__(self, name: str) -> Callable[[Any], list[Any]]:
+        """The list as a callable from an element to its matching descendants."""
+        return functools.partial(self._select, self._lists[name])
+
+    def _select(self, expressions: list[_Expression], tree: Any) -> list[Any]:
+        """Return the descendants of `tree` that match an expression, in document order, each once.
+
+        The first call looks at the attributes of the whole document. What it finds is kept with the proxy of the
+        document's root for as long as somebody holds that, so attributes must not change between calls; elements may
+        be taken away, moved, or get other names.
+        """
+        asked = functools.reduce(operator.or_, (expression.required for expression in expressions))
+        found = [
+            element for element, mask in self._marks(tree) if mask & asked and _any_holds(expressions, element, mask)
+        ]
+        return [element for element in found if tree in element.iterancestors()]
+
+    def _marks(self, tree: Any) -> list[tuple[Any, int]]:
+        """Elements with an attribute that fulfils a predicate, and the bits of those predicates."""
+        root = tree.getroottree().getroot()
+        kept = vars(root).setdefault("_marks", {}) if hasattr(root, "__dict__") else {}
+        marks: list[tuple[Any, int]] | None = kept.get(self)
+        if marks is None:
+            marks = kept[self] = self._masks.marks(root.iterdescendants("*"))
+        return marks
 
     def _predicates(self, path: str) -> list[_Predicate]:
         predicates = [self._predicate(text) for text in _PREDICATE.findall(path) if text != _FIRST_ONLY]
@@ -144,38 +170,85 @@ class Selector:
     def _add_tests(self, atom: re.Match[str], bit: int) -> None:
         names = (atom["source"] or f"@{atom['attribute']}").replace("@", "").split("|")
         flags = re.IGNORECASE if atom["flags"] else 0
-        for pattern in _alternatives(_pattern(atom)):
-            literal = "" if flags else _literal(pattern)
+        for pattern in alternatives(_pattern(atom)):
+            for name in names:
+                self.literals.setdefault(name, set()).add(literal_of(pattern).lower())
+            literal = "" if flags else literal_of(pattern)
             found = None if literal == _unescaped(pattern) and not flags else re.compile(pattern, flags).search
             test = _Test(literal=literal, found=found, bit=bit, first_of=tuple(names) if len(names) > 1 else ())
             for name in names:
                 self._tests.setdefault(name, []).append(test)
 
-    def _masks(self, walk: Iterable[Any]) -> dict[Any, int]:
-        """Elements with the bits of the predicates that an attribute of theirs fulfils; others are left out."""
-        found: dict[str, dict[str, list[Any]]] = {name: {} for name in self._tests}
-        for element in walk:
-            for name, value in element.items():
-                if name in found:
-                    found[name].setdefault(value, []).append(element)
-        masks: dict[Any, int] = {}
-        for name, holders in found.items():
-            together = "\n".join(holders)
-            for test in self._tests[name]:
-                if test.literal in together:
-                    for element in _passing(test, name, holders):
-                        masks[element] = masks.get(element, 0) | test.bit
-        return masks
+
+def _any_holds(expressions: list[_Expression], element: Any, mask: int) -> bool:
+    return any(expression.holds(element, mask) for expression in expressions)
 
 
-def _passing(test: _Test, name: str, holders: dict[str, list[Any]]) -> Iterator[Any]:
-    """Elements with a value that passes the test; `holders` are those with the attribute `name`, by value."""
-    literal, found, first_of = test.literal, test.found, test.first_of
-    for value in [value for value in holders if literal in value]:
-        if found is None or found(value):
-            for element in holders[value]:
-                if not first_of or next(filter(first_of.__contains__, element.keys())) == name:
-                    yield element
+class _Masks:
+    """Which predicates an element's attributes fulfil; remembered, as pages repeat their own and each other's."""
+
+    _MAX_CHARS = 1 << 22  # of what is remembered
+
+    def __init__(self, tests: Mapping[str, Sequence[_Test]]) -> None:
+        self._tests = {name: _Tests(on_name) for name, on_name in tests.items()}
+        self._known: dict[_Attributes, int] = {}
+        self._n_chars = 0
+
+    def marks(self, elements: Iterable[Any]) -> list[tuple[Any, int]]:
+        """Those of the elements with an attribute that fulfils a predicate, and the bits of those predicates."""
+        found = []
+        for element in elements:
+            if items := element.items():
+                attributes = tuple(items)
+                mask = self._known.get(attributes, _UNSEEN)
+                if mask:
+                    found.append((element, attributes, mask))
+        learnt = self._learn({attributes for _, attributes, mask in found if mask == _UNSEEN})
+        masks = ((element, mask if mask != _UNSEEN else learnt[attributes]) for element, attributes, mask in found)
+        return [(element, mask) for element, mask in masks if mask]
+
+    def _learn(self, new: set[_Attributes]) -> dict[_Attributes, int]:
+        values: dict[str, dict[str, None]] = {name: {} for name in self._tests}
+        for attributes in new:
+            for name, value in attributes:
+                if name in values:
+                    values[name][value] = None
+        bits = {}
+        for name, tests in self._tests.items():
+            bits[name] = tests.passed_by(list(values[name]))
+        learnt = {attributes: _mask(attributes, bits) for attributes in new}
+        self._n_chars += sum(len(text) for attributes in new for pair in attributes for text in pair)
+        if self._n_chars > self._MAX_CHARS:
+            self._known, self._n_chars = {}, 0
+        else:
+            self._known.update(learnt)
+        return learnt
+
+
+def _mask(attributes: _Attributes, bits: dict[str, _Bits]) -> int:
+    mask = 0
+    for name, value in attributes:
+        for names, found in bits.get(name, {}).get(value, ()):
+            if not names or next(other for other, _ in attributes if other in names) == name:
+                mask |= found
+    return mask
+
+
+class _Tests:
+    """All tests on one attribute."""
+
+    def __init__(self, tests: Sequence[_Test]) -> None:
+        self._tests = tests
+        self._literals = Literals([test.literal for test in tests])
+
+    def passed_by(self, values: list[str]) -> _Bits:
+        """What each value fulfils; a value is tried only with tests whose literal it holds."""
+        passed: _Bits = {}
+        for i, j in self._literals.occurring(values) if values else ():
+            value, test = values[i], self._tests[j]
+            if test.found is None or test.found(value):
+                passed.setdefault(value, []).append((test.first_of, test.bit))
+        return passed
 
 
 def _pattern(atom: re.Match[str]) -> str:
@@ -191,8 +264,8 @@ def _pattern(atom: re.Match[str]) -> str:
     return rf"\A{text}" if atom["function"] == "starts-with" else text
 
 
-def _alternatives(pattern: str) -> list[str]:
-    """Split at the bars outside groups; trafilatura's patterns have none in a character class."""
+def alternatives(pattern: str) -> list[str]:
+    """Split at the bars outside groups, and where a group comes first, inside it (no bar is in a character class)."""
     pieces, depth = [""], 0
     for char in pattern:
         depth += (char == "(") - (char == ")")
@@ -200,10 +273,13 @@ def _alternatives(pattern: str) -> list[str]:
             pieces.append("")
         else:
             pieces[-1] += char
-    return pieces
+    grouped = _LEADING_GROUP.fullmatch(pattern) if len(pieces) == 1 else None
+    if not grouped:
+        return pieces if len(pieces) == 1 else [part for piece in pieces for part in alternatives(piece)]
+    return [f"{grouped[1]}{part}{grouped[3]}" for part in alternatives(grouped[2])]
 
 
-def _literal(pattern: str) -> str:
+def literal_of(pattern: str) -> str:
     """The longest run of characters that every match holds; empty where there is none."""
     n_groups = 1
     while n_groups:

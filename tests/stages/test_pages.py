@@ -209,3 +209,43 @@ def test_ill_formed_pages(shared_data, read, name, stages):
     found = {page.url: read(page) for page in pages if "corrupt.example.org" in page.url}
     assert found
     assert {result.stage for result in found.values()} == stages
+
+
+class Counting:
+    """A language model that notes which texts it is asked about, and how many languages of each."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.asked = []
+
+    def predict(self, text, k):
+        self.asked.append((text, k))
+        return self.answers(text)[:k]
+
+
+def early(visible, answers, **settings):
+    rules = PageRules(second_opinion=False, early_language=EarlyLanguage(window_chars=100, **settings))
+    model = Counting(answers)
+    return PageReader(rules, model)._no_wanted_language(visible), model.asked
+
+
+def test_a_wanted_language_in_first_place_settles_it_at_once():
+    assert early("word " * 100, lambda _: [("de", 0.06), ("ru", 0.05)]) == (None, [("word " * 20, 1)])
+
+
+def test_all_languages_are_asked_for_only_where_the_first_leaves_room():
+    verdict, asked = early("слово " * 40, lambda _: [("ru", 0.97), ("de", 0.02)])
+    assert (verdict.rule, verdict.detail) == ("no_wanted_language", "ru")
+    assert verdict.value == pytest.approx(0.03)
+    assert [k for _, k in asked] == [1]  # the windows behind the first hold no Latin letter
+    verdict, asked = early("word " * 40, lambda _: [("nn", 0.6), ("sv", 0.02), ("de", 0.02)])
+    assert verdict.value == pytest.approx(0.04)
+    assert [k > 1 for _, k in asked] == [False, True] * 2
+    assert early("word " * 40, lambda _: [("nn", 0.6), ("sv", 0.03), ("de", 0.02)])[0] is None
+
+
+def test_a_latin_window_among_others_is_read():
+    answers = {True: [("ru", 0.99)], False: [("en", 0.9)]}
+    verdict, asked = early("слово " * 100 + "word " * 20, lambda text: answers["слово" in text])
+    assert verdict is None
+    assert len(asked) == 2

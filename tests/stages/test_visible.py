@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from stages.extract import Trafilatura, tidy
 from stages.markup import scan
-from stages.visible import PageLimits, beyond_limits, measure
+from stages.visible import PageLimits, beyond_limits, has_hidden_text, measure
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,20 @@ def test_tags_and_depth(html, n_tags, max_depth):
     assert (markup.n_tags, markup.max_depth) == (n_tags, max_depth)
 
 
+@pytest.mark.parametrize(
+    ("html", "max_attributes"),
+    [
+        ("<p>", 0),
+        ("<p a b=c d='e f' g = h i=j/>", 5),
+        ("<p a='b'c=\"d e\"f><b x y>", 3),
+        ("<p a=b/c d/e></p a b c d e f>", 3),
+        ("<p " + "a " * 5000 + ">", 5000),
+    ],
+)
+def test_attributes_of_the_fullest_tag(html, max_attributes):
+    assert scan(html).max_attributes == max_attributes
+
+
 def test_cells_rows_and_items_are_counted():
     markup = scan("<table><tr><td>1<TH>2</tr><tr><td>3</table><ul><li>4<li>5</ul>")
     assert (markup.n_rows, markup.n_cells, markup.n_items) == (2, 3, 2)
@@ -63,9 +77,9 @@ def test_cells_rows_and_items_are_counted():
     ],
 )
 def test_text_that_an_extractor_may_find_elsewhere(html):
-    assert measure(html).has_hidden_text
+    assert has_hidden_text(html)
     assert measure(html).words_at_most == 0
-    assert not measure(html.replace("articleBody", "name").replace("preloaded", "x")).has_hidden_text
+    assert not has_hidden_text(html.replace("articleBody", "name").replace("preloaded", "x"))
 
 
 def test_spans_leave_no_bound():
@@ -74,10 +88,19 @@ def test_spans_leave_no_bound():
 
 
 def test_limits_name_what_is_too_much():
-    limits = PageLimits(max_tags=10, max_depth=3)
+    limits = PageLimits(max_tags=10, max_depth=3, max_attributes=2)
     assert beyond_limits(measure("<p>" * 10), limits) is None
     assert beyond_limits(measure("<p>" * 11), limits) == ("tags", 11, 10)
     assert beyond_limits(measure("<b>" * 4), limits) == ("depth", 4, 3)
+    assert beyond_limits(measure("<b a b>"), limits) is None
+    assert beyond_limits(measure("<b a b c>"), limits) == ("attributes", 3, 2)
+
+
+def test_cells_are_counted_by_row():
+    table = "<table>" + "<tr><td>a<td>b" * 9 + "<tr><td>1<th>2<td>3"
+    assert scan(table).max_cells == 3
+    assert beyond_limits(measure(table), PageLimits(max_cells=3)) is None
+    assert beyond_limits(measure(table), PageLimits(max_cells=2)) == ("cells", 3, 2)
 
 
 @pytest.mark.parametrize("piece", ["<", "<a ", "<!--", '<a x="', "<script>", "<title>", "</", "<!", "<![", "&#1", "<p"])

@@ -5,7 +5,7 @@ from trafilatura import xpaths
 from trafilatura.htmlprocessing import convert_tags, tree_cleaning
 from trafilatura.settings import Extractor
 
-from stages.extraction.selectors import Selector
+from stages.extraction.selectors import SelectorSet, alternatives, literal_of
 from tests.stages.extraction.html_pages import pages
 
 LISTS = ("RAW_TREE_PRUNE", "REMOVE_COMMENTS_AND_LISTS", "REMOVE_COMMENTS", "OVERALL_DISCARD", "TEASER_DISCARD")
@@ -15,8 +15,8 @@ PRUNING = {
     "DISCARD_IMAGE": xpaths.DISCARD_IMAGE_ELEMENTS,
 }
 BODIES = [xpaths.BODY_XPATH[i] for i in (0, 2, 3)]
-SELECTORS = {name: Selector(*(x.path for x in expressions)) for name, expressions in PRUNING.items()}
-BODY_SELECTORS = [Selector(x.path) for x in BODIES]
+SELECTORS = SelectorSet({name: [x.path for x in expressions] for name, expressions in PRUNING.items()})
+BODY_SELECTORS = SelectorSet({x.path: [x.path] for x in BODIES})
 
 
 def both_trees(page):
@@ -36,12 +36,12 @@ def test_selects_what_the_expressions_select(page):
             selected = SELECTORS[name](tree)
             assert set(selected) == expected, name
             assert selected == [element for element in tree.iter() if element in expected]
-        for expression, selector in zip(BODIES, BODY_SELECTORS, strict=True):
-            assert selector(tree)[:1] == expression(tree)[:1]
+        for expression in BODIES:
+            assert BODY_SELECTORS[expression.path](tree)[:1] == expression(tree)[:1]
 
 
 def select(path, markup):
-    return [element.get("n") for element in Selector(path)(html.fragment_fromstring(markup))]
+    return [element.get("n") for element in SelectorSet({"": [path]})[""](html.fragment_fromstring(markup))]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_parts_of_an_expression(path, selected):
 
 def test_the_element_itself_is_not_below_itself():
     tree = html.fragment_fromstring('<div class="a"><p class="a">x</p></div>')
-    assert [element.tag for element in Selector(".//*[@class='a']")(tree)] == ["p"]
+    assert [element.tag for element in SelectorSet({"": [".//*[@class='a']"]})[""](tree)] == ["p"]
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,53 @@ def test_the_element_itself_is_not_below_itself():
 def test_other_expressions_are_refused(path):
     etree.XPath(path, namespaces={"re": "http://exslt.org/regular-expressions"})  # they are expressions
     with pytest.raises(ValueError, match=r"compiled|form|attributes"):
-        Selector(path)
+        SelectorSet({"": [path]})
+
+
+def test_elements_may_go_and_change_their_names_between_selections():
+    tree = html.fragment_fromstring('<div><p class="a">1</p><p class="b">2</p><b class="a">3</b></div>')
+    selectors = SelectorSet({"a": [".//*[self::p or self::i][@class='a']"], "b": [".//*[@class='b']"]})
+    assert [element.text for element in selectors["a"](tree)] == ["1"]
+    tree[2].tag = "i"
+    tree.remove(tree[0])
+    assert [element.text for element in selectors["a"](tree)] == ["3"]
+    assert [element.text for element in selectors["b"](tree)] == ["2"]
+    assert selectors["b"](tree[1]) == []
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    selectors = SelectorSet({"": [".//*[contains(@class, 'nav')]"]})
+    monkeypatch.setattr(selectors._masks, "_MAX_CHARS", 200)
+    for i in range(100):
+        tree = html.fragment_fromstring(f'<div><p class="nav{i}">1</p><p class="x{i}">2</p></div>')
+        assert [element.text for element in selectors[""](tree)] == ["1"]
+        assert len(selectors._masks._known) < 40
+
+
+@pytest.mark.parametrize(
+    ("pattern", "parts"),
+    [
+        ("a|b", ["a", "b"]),
+        ("^(?:a|b-c)", ["^a", "^b-c"]),
+        ("(?:^| )ad-", ["^ad-", " ad-"]),
+        ("^(?:[Cc]omment(?!ary)|comol)", ["^[Cc]omment(?!ary)", "^comol"]),
+        ("x(?:a|b)", ["x(?:a|b)"]),
+        ("(?:a|b)?c", ["(?:a|b)?c"]),
+    ],
+)
+def test_alternatives(pattern, parts):
+    assert alternatives(pattern) == parts
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal"),
+    [
+        ("bread-?crumb", "bread"),
+        ("[Nn]av", "av"),
+        (r"(^|\s)link(\s|$)", "link"),
+        ("a(?:b|c)d-e", "d-e"),
+        ("^(?:a|)$", ""),
+    ],
+)
+def test_literals(pattern, literal):
+    assert literal_of(pattern) == literal
