@@ -15,6 +15,7 @@ window of a hash differs all windows of that hash are decided anew.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from stages.compiled import compiled
 from stages.schema import REPEAT, WINDOW
 from stages.segment import SPACE, Bytes, Hashes, char_tables, decode
 from stages.window_sketch import Sketch, repeated
-from stages.windows import WindowHashes, Words, words_of
+from stages.windows import Split, WindowHashes, Words, words_of
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -42,10 +43,10 @@ class Documents(NamedTuple):
     words: Words
 
 
-def documents_of(ids: pa.Array[Any], text: pa.Array[Any], ranks: Rows) -> Documents:
+def documents_of(ids: pa.Array[Any], text: pa.Array[Any], ranks: Rows, split: Split = words_of) -> Documents:
     """Put documents into their order, and split them into words."""
     order = np.argsort(ranks)
-    return Documents(ids.take(pa.array(order)), ranks[order], words_of(text.take(pa.array(order))))
+    return Documents(ids.take(pa.array(order)), ranks[order], split(text.take(pa.array(order))))
 
 
 def candidates(windows: WindowHashes, ranks: Rows, sketch: Sketch) -> pa.Table:
@@ -60,7 +61,9 @@ def hash_partition(windows: pa.Table, n_partitions: int) -> list[pa.Table]:
     """Distribute windows by ranges of their hashes: all that are equal come into one of `n_partitions` < 2³²."""
     hashes = windows["hash"].to_numpy()
     number = ((hashes >> _S32) * np.uint64(n_partitions)) >> _S32
-    return [windows.filter(pa.array(number == i)) for i in range(n_partitions)]
+    ordered = windows.take(pa.array(np.argsort(number, kind="stable")))
+    ends = np.cumsum(np.bincount(number.astype(np.int64), minlength=n_partitions)).tolist()
+    return [ordered.slice(start, end - start) for start, end in pairwise([0, *ends])]
 
 
 def first_occurrences(windows: pa.Table) -> pa.Table:

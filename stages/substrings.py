@@ -43,7 +43,7 @@ from stages.schema import SPAN, WINDOW
 from stages.segment import Bytes, Offsets, Utf8, utf8_of
 from stages.verdicts import Verdict, with_verdicts
 from stages.window_sketch import count, empty_sketch
-from stages.windows import text_window_hashes
+from stages.windows import Split, WindowHashes, text_window_hashes, window_hashes, words_of
 
 Mode = Literal["cut", "mask", "drop"]
 Rows = NDArray[np.int64]
@@ -81,15 +81,20 @@ class Cut:
 
 
 def find_spans(
-    documents: Sequence[pa.RecordBatch], ranks: Sequence[Rows], k: int, *, n_partitions: int = 1
+    documents: Sequence[pa.RecordBatch],
+    ranks: Sequence[Rows],
+    k: int,
+    *,
+    n_partitions: int = 1,
+    split: Split = words_of,
 ) -> pa.Table:
     """Spans of a whole corpus, batches with `id` and `text`, sorted by (rank, start).
 
-    `ranks` gives each batch's places in the order. The number of partitions, and how documents are spread over batches
-    and rows, change nothing but memory: 8 bytes a window; the candidates of all partitions at 24 bytes; 40 bytes a
-    repeated window; and the texts that hold one, with 32 bytes a word.
+    `split` says what a word is, `ranks` gives each batch's places in the order. The number of partitions, and how
+    documents are spread over batches and rows, change nothing but memory: 8 bytes a window; the candidates of all
+    partitions at 24 bytes; 40 bytes a repeated window; and the texts that hold one, with 32 bytes a word.
     """
-    windows = [text_window_hashes(batch["text"], k) for batch in documents]
+    windows = [_window_hashes(batch["text"], k, split) for batch in documents]
     sketch = empty_sketch(sum(one.hashes.size for one in windows))
     for one in windows:
         count(sketch, one.hashes)
@@ -98,9 +103,9 @@ def find_spans(
     repeatable = pa.concat_tables([WINDOW.empty_table(), *found])
     parts = hash_partition(repeatable, n_partitions)
     repeats = in_order(pa.concat_tables(map(first_occurrences, parts)))
-    concerned = _concerned(documents, ranks, repeats)
+    concerned = _concerned(documents, ranks, split, repeats)
     if (tied := ties(repeats, concerned, k)).size:
-        concerned = _concerned(documents, ranks, only(repeatable, tied), repeats)
+        concerned = _concerned(documents, ranks, split, only(repeatable, tied), repeats)
         settled = [settle(only(part, tied), concerned, k) for part in parts]
         repeats = in_order(pa.concat_tables([without(repeats, tied), *settled]))
     return spans_of(repeats, concerned, k)
@@ -157,7 +162,11 @@ def filter_substrings(batch: pa.RecordBatch, done: Cut, rules: SubstringRules) -
     return with_verdicts(batch, "substrings", verdicts)
 
 
-def _concerned(documents: Iterable[pa.RecordBatch], ranks: Iterable[Rows], *named: pa.Table) -> Documents:
+def _window_hashes(text: pa.Array, k: int, split: Split) -> WindowHashes:
+    return text_window_hashes(text, k) if split is words_of else window_hashes(split(text), k)
+
+
+def _concerned(documents: Iterable[pa.RecordBatch], ranks: Iterable[Rows], split: Split, *named: pa.Table) -> Documents:
     """The documents that tables of windows or repeats name."""
     columns = [table[name] for table in named for name in ("rank", "first_rank") if name in table.column_names]
     wanted = reduce(np.union1d, (column.to_numpy() for column in columns))
@@ -167,7 +176,7 @@ def _concerned(documents: Iterable[pa.RecordBatch], ranks: Iterable[Rows], *name
         ids.append(batch["id"].take(pa.array(rows)))
         texts.append(batch["text"].cast(pa.large_string()).take(pa.array(rows)))
         places.append(rank[rows])
-    return documents_of(pa.concat_arrays(ids), pa.concat_arrays(texts), np.concatenate(places))
+    return documents_of(pa.concat_arrays(ids), pa.concat_arrays(texts), np.concatenate(places), split)
 
 
 @compiled

@@ -6,13 +6,14 @@ not. Two windows are *equal* where their words are, one by one, and the marks be
 `a,\\nb`, but neither `a b` nor `a. b`. So a passage that was wrapped anew is found, and in scripts whose vowels are
 combining marks, which are no `\\w`, nothing is confused for want of them.
 
-Words of another kind, say the tokens of a tokenizer, are given as `Words` of one's own.
+Words of another kind, say the tokens of a tokenizer, are made by `words_from`.
 
 Hashes only propose: equal hashes are followed by a comparison of the texts (`stages.substrings`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,10 @@ class WindowHashes(NamedTuple):
 
     hashes: Hashes
     offsets: Offsets
+
+
+Split = Callable[[pa.Array], Words]
+"""Splits a column of texts into words: `words_of`, or a tokenizer's call of `words_from`."""
 
 
 def words_of(text: pa.Array[Any]) -> Words:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stages import schema, substrings
 from stages.repeats import documents_of
 from stages.substrings import Cut, SubstringRules, cut, filter_substrings, find_spans
-from stages.windows import WindowHashes
+from stages.windows import WindowHashes, Words, words_from
 
 Row = tuple[str, int, int, str, int]
 Word = tuple[str, str]
@@ -222,6 +222,26 @@ def test_a_span_whose_source_changes_is_two_rows_that_meet():
 def test_the_source_is_that_of_the_leftmost_window():
     texts = ["b c d e", "a b c", "a b c d e"]
     assert found(texts, 3) == [("2", 0, 6, "1", 0), ("2", 6, 9, "0", 4)]
+
+
+def test_tokens_in_place_of_words():
+    """Every character a token, white space and all."""
+
+    def characters(text: pa.Array) -> Words:
+        chars = [char for one in text.to_pylist() for char in one]
+        lengths = np.array([len(char.encode()) for char in chars], np.int64)
+        offsets = np.cumsum([0, *map(len, text.to_pylist())]).astype(np.int64)
+        ends = np.cumsum(lengths)
+        base = np.repeat(np.concatenate([[0], ends])[offsets[:-1]], np.diff(offsets))
+        return words_from(
+            text, np.array([ord(c) for c in chars], np.uint64), ends - lengths - base, ends - base, offsets
+        )
+
+    texts = ["an éclair, a bun", "", "no éclair,  a bun; une éclair, a"]
+    batch = batch_of(["0", "1", "2"], texts)
+    spans = rows_of(find_spans([batch], [np.arange(3)], 8, split=characters))
+    assert spans == [("2", 2, 12, "0", 2), ("2", 23, 34, "0", 2)]
+    assert [texts[2].encode()[start:end].decode() for _, start, end, _, _ in spans] == [" éclair, ", " éclair, a"]
 
 
 def test_passages_are_found_across_languages():
