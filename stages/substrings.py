@@ -100,14 +100,14 @@ def find_spans(
         count(sketch, one.hashes)
     found = [candidates(*pair, sketch) for pair in zip(windows, ranks, strict=True)]
     del windows, sketch
-    repeatable = pa.concat_tables([WINDOW.empty_table(), *found])
-    parts = hash_partition(repeatable, n_partitions)
+    parts = hash_partition(pa.concat_tables([WINDOW.empty_table(), *found]), n_partitions)
+    del found
     repeats = in_order(pa.concat_tables(map(first_occurrences, parts)))
     concerned = _concerned(documents, ranks, split, repeats)
     if (tied := ties(repeats, concerned, k)).size:
-        concerned = _concerned(documents, ranks, split, only(repeatable, tied), repeats)
-        settled = [settle(only(part, tied), concerned, k) for part in parts]
-        repeats = in_order(pa.concat_tables([without(repeats, tied), *settled]))
+        doubtful = pa.concat_tables(only(part, tied) for part in parts)
+        concerned = _concerned(documents, ranks, split, repeats, doubtful)
+        repeats = in_order(pa.concat_tables([without(repeats, tied), settle(doubtful, concerned, k)]))
     return spans_of(repeats, concerned, k)
 
 

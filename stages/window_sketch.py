@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.compiled import compiled
 from stages.segment import Hashes
 
-COUNTERS_PER_WINDOW = 8  # 2 bytes a window; at most one in eight of the single windows passes
+COUNTERS_PER_WINDOW = 8  # at least: 2 to 4 bytes a window; at most one in eight of the single windows passes
 
 _COUNTERS = 32  # in a word of 64 bits
 _LOW_BITS = np.uint64(0x5555555555555555)

@@ -3,19 +3,23 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from stages import schema, substrings
-from stages.repeats import documents_of
-from stages.substrings import Cut, SubstringRules, cut, filter_substrings, find_spans
-from stages.windows import WindowHashes, Words, words_from
+from stages.repeats import candidates, documents_of, first_occurrences, hash_partition, in_order, ties
+from stages.substrings import Cut, SubstringRules, cut, filter_substrings, find_spans, spans_of
+from stages.window_sketch import count, empty_sketch, merged
+from stages.windows import WindowHashes, Words, text_window_hashes, words_from
 
 Row = tuple[str, int, int, str, int]
 Word = tuple[str, str]
@@ -135,6 +139,37 @@ def test_spans_are_those_of_the_rule_however_rows_and_hashes_are_distributed():
     holds()
 
 
+@settings(deadline=None, max_examples=100)
+@given(corpora(), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5))
+def test_the_steps_of_a_distributed_run_give_the_same(corpus, k, n_partitions, cut_rank):
+    """Units make sketches and windows, ranges of hashes find firsts, ranges of ranks prove them and make spans."""
+    texts, order, _ = corpus
+    units = [batch_of([str(i)], [texts[i]]) for i in order]
+    hashes = [text_window_hashes(unit["text"], k) for unit in units]
+    sketches = [empty_sketch(100) for _ in units]
+    for sketch, one in zip(sketches, hashes, strict=True):
+        count(sketch, one.hashes)
+    whole = reduce(merged, sketches, empty_sketch(100))
+    written = [
+        hash_partition(candidates(one, np.array([i]), whole), n_partitions)
+        for one, i in zip(hashes, order, strict=True)
+    ]
+    firsts = [first_occurrences(pa.concat_tables(part)) for part in zip(*written, strict=True)]
+    repeats = in_order(pa.concat_tables([schema.REPEAT.empty_table(), *firsts]))
+    rows = []
+    for in_range in (pc.less(repeats["rank"], cut_rank), pc.greater_equal(repeats["rank"], cut_rank)):
+        mine = repeats.filter(in_range)
+        named = sorted({*mine["rank"].to_pylist(), *mine["first_rank"].to_pylist()})
+        documents = documents_of(
+            pa.array(map(str, named), pa.string()),
+            pa.array([texts[i] for i in named], pa.string()),
+            np.array(named, np.int64),
+        )
+        assert ties(mine, documents, k).size == 0
+        rows += rows_of(spans_of(mine, documents, k))
+    assert rows == found(texts, k)
+
+
 @settings(deadline=None, max_examples=200)
 @given(corpora(), st.integers(1, 4))
 def test_covered_words_are_those_of_a_suffix_array(corpus, k):
@@ -242,6 +277,52 @@ def test_tokens_in_place_of_words():
     spans = rows_of(find_spans([batch], [np.arange(3)], 8, split=characters))
     assert spans == [("2", 2, 12, "0", 2), ("2", 23, 34, "0", 2)]
     assert [texts[2].encode()[start:end].decode() for _, start, end, _, _ in spans] == [" éclair, ", " éclair, a"]
+
+
+def test_tokens_of_a_real_tokenizer(shared_data):
+    """Of a byte-level one, so that several tokens may share a character; covered tokens are those of the plain rule."""
+    tokenizer = Tokenizer.from_file(str(shared_data / "models" / "falcon_tokenizer.json"))
+
+    def tokens(text: pa.Array) -> Words:
+        found = [(one, tokenizer.encode(one, add_special_tokens=False)) for one in text.to_pylist()]
+        keys = [key for _, encoding in found for key in encoding.ids]
+        bounds = [bytes_of(one, encoding.offsets) for one, encoding in found]
+        starts, ends = np.array([pair for pairs in bounds for pair in pairs], np.int64).reshape(-1, 2).T
+        offsets = np.cumsum([0, *map(len, bounds)]).astype(np.int64)
+        return words_from(text, np.array(keys, np.uint64), starts, ends, offsets)
+
+    lines = [page["gold"] for page in jsonl(shared_data / "gold" / "pages.jsonl") if page.get("gold")][:60]
+    texts = [*lines, *(f"{a[:300]} \U0001f9ff𒀀 {b[-400:]}" for a, b in pairwise(lines))]
+    spans = rows_of(
+        find_spans([batch_of(list(map(str, range(len(texts)))), texts)], [np.arange(len(texts))], 40, split=tokens)
+    )
+    covered = {i: [(start, end) for name, start, end, _, _ in spans if int(name) == i] for i in range(len(texts))}
+    first: dict[tuple[int, ...], Place] = {}
+    for i, text in enumerate(texts):
+        encoding = tokenizer.encode(text, add_special_tokens=False)
+        ids, bounds = encoding.ids, bytes_of(text, encoding.offsets)
+        starts = [p for p in range(len(ids) - 39) if first.setdefault(tuple(ids[p : p + 40]), (i, p)) != (i, p)]
+        taken = {q for p in starts for q in range(p, p + 40)}
+        runs = [q for q in sorted(taken) if q - 1 not in taken], [q for q in sorted(taken) if q + 1 not in taken]
+        expected_runs = [(bounds[a][0], bounds[b][1]) for a, b in zip(*runs, strict=True)]
+        assert joined(covered[i]) == expected_runs
+    assert sum(map(len, covered.values())) > 80
+
+
+def bytes_of(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    at = np.cumsum([0, *(len(char.encode()) for char in text)]).tolist()
+    return [(at[start], at[end]) for start, end in offsets]
+
+
+def joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans with those joined of which one ends where the next begins."""
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def test_passages_are_found_across_languages():
