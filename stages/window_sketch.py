@@ -1,7 +1,8 @@
 """A sketch that tells windows seen once from those seen more often: counters up to two, two bits each.
 
 A counter's place is the high bits of the hash, so that equal parts of the sketch belong to equal ranges of hashes, and
-the parts of many sketches can be added up apart from each other. Two windows that share a counter count as seen twice:
+the parts of many sketches can be added up apart from each other. A task that holds one of 2^b ranges of hashes shifts
+them left by b, and needs a sketch for its own windows only. Two windows that share a counter count as seen twice:
 with n windows among m counters a share 1 - e^(-n/m) of the single ones passes, never one that occurs twice is lost.
 """
 
@@ -19,7 +20,7 @@ _COUNTERS = 32  # in a word of 64 bits
 _LOW_BITS = np.uint64(0x5555555555555555)
 _ONE, _TWO, _LAST = np.uint64(1), np.uint64(2), np.uint64(_COUNTERS - 1)
 _WORD_SHIFT = np.uint64(5)
-_MIN_BITS, _MAX_BITS = 5, 48
+_MIN_BITS = 5
 
 Sketch = NDArray[np.uint64]
 """uint64[2^b / 32]: 2^b counters."""
@@ -27,7 +28,7 @@ Sketch = NDArray[np.uint64]
 
 def empty_sketch(n_windows: int) -> Sketch:
     """A sketch with counters enough for `n_windows`: those of all units, as sketches added up must be of one size."""
-    bits = min(max((max(n_windows, 1) * COUNTERS_PER_WINDOW - 1).bit_length(), _MIN_BITS), _MAX_BITS)
+    bits = max((n_windows * COUNTERS_PER_WINDOW - 1).bit_length(), _MIN_BITS)
     return np.zeros(2**bits // _COUNTERS, np.uint64)
 
 

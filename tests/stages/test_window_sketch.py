@@ -57,6 +57,20 @@ def test_single_windows_pass_at_the_rate_stated():
     assert repeated(sketch, hashes).mean() == pytest.approx(1 - np.exp(-1 / 8), rel=0.03)
 
 
+def test_one_range_of_hashes_fills_a_sketch_of_its_own():
+    rng = np.random.default_rng(0)
+    n, b = 2**12, np.uint64(3)
+    mine = rng.integers(5 << 61, 6 << 61, n, np.uint64)
+    sketch = empty_sketch(n)
+    count(sketch, mine << b)
+    assert repeated(sketch, mine << b).mean() == pytest.approx(1 - np.exp(-1 / 8), rel=0.15)
+
+
+def test_no_windows():
+    assert empty_sketch(0).tolist() == [0]
+    assert repeated(empty_sketch(0), np.empty(0, np.uint64)).tolist() == []
+
+
 def test_sketches_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match="sketches of 1 and 32 words"):
         merged(empty_sketch(1), empty_sketch(100))
