@@ -190,6 +190,32 @@ CLUSTER = pa.schema(
     ]
 )
 
+_RANK = _field("rank", pa.int64(), "place of the document in the order of stages/dedup_order.py")
+_POSITION = _field("position", pa.int64(), "first word of the window, counted from 0", unit="word")
+
+WINDOW = pa.schema([_field("hash", pa.uint64(), "hash of the window's words"), _RANK, _POSITION])
+"""In `work/`: a run of k words that may stand elsewhere too."""
+
+REPEAT = pa.schema(
+    [
+        *WINDOW,
+        _field("first_rank", pa.int64(), "document that holds the earliest equal window"),
+        _field("first_position", pa.int64(), "first word of that window", unit="word"),
+    ]
+)
+"""In `work/`: a window that stands earlier too, in the order of (rank, position)."""
+
+SPAN = pa.schema(
+    [
+        _ID,
+        _field("start", pa.int64(), "first byte removed, in the corrected text before cutting", unit="byte"),
+        _field("end", pa.int64(), "byte after the last", unit="byte"),
+        _field("first_id", pa.string(), "document that holds the earliest occurrence"),
+        _field("first_start", pa.int64(), "first byte of it there, in the text before cutting", unit="byte"),
+    ]
+)
+"""A removed passage; where its source changes half-way there are two rows, of which one ends where the next begins."""
+
 DAMAGE = pa.schema(
     [
         _SOURCE[0],

@@ -4,7 +4,8 @@ Two notions of a word are used, and no third:
 
 - *words*: runs of characters that are not white space (`str.split`). Quality and repetition rules count these.
 - *shingle words*: runs of `\\w` characters as Python's `re` defines them (`str.isalnum` or `_`; combining marks
-  separate). Near-duplicate search compares these in lower case, exact substrings as written.
+  separate). Near-duplicate search compares these in lower case; exact substrings as written, with the marks between
+  them (`stages.windows`).
 
 Lower-casing maps one code point to one code point. It differs from `str.lower` in two places only: `İ` (U+0130)
 becomes a plain `i` without the combining dot, and a capital sigma at the end of a word becomes `σ`, not `ς`.
