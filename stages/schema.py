@@ -144,37 +144,30 @@ REJECT = pa.schema(
 
 REJECT_TEXT_CHARS = 2000
 
-PAGE = pa.schema(
-    [
-        _ID,
-        _URL,
-        *_SOURCE,
-        *_CAPTURE,
-        _field("text", pa.string(), "extracted main text, as the extractor gave it"),
-        _LANGUAGE.with_nullable(True),
-        _LANGUAGE_SCORE.with_nullable(True),
-        _DECIDED_BY,
-        _OPT_OUT,
-        _field("verdict", VERDICT, "rule that dropped the page, null where none has yet", nullable=True),
-        _field("verdict_stage", pa.string(), "step of that rule", nullable=True),
-    ]
-)
+_EXTRACTION = [
+    _ID,
+    _URL,
+    *_SOURCE,
+    *_CAPTURE,
+    _field("text", pa.string(), "extracted main text, as the extractor gave it"),
+    _LANGUAGE.with_nullable(True),
+    _LANGUAGE_SCORE.with_nullable(True),
+    _DECIDED_BY,
+    _OPT_OUT,
+]
+_DECISION = [
+    _field("verdict", VERDICT, "rule that dropped the page, null where none did", nullable=True),
+    _field("verdict_stage", pa.string(), "step of that rule", nullable=True),
+]
+
+PAGE = pa.schema([*_EXTRACTION, *_DECISION])
 """A page that reached extraction, before it is measured and decided."""
 
 EXTRACTED = pa.schema(
     [
-        _ID,
-        _URL,
-        *_SOURCE,
-        *_CAPTURE,
-        _field("text", pa.string(), "extracted main text, as the extractor gave it"),
-        _LANGUAGE.with_nullable(True),
-        _LANGUAGE_SCORE.with_nullable(True),
-        _DECIDED_BY,
-        _OPT_OUT,
+        *_EXTRACTION,
         *SIGNALS,
-        _field("verdict", VERDICT, "rule that dropped the page, null where it passed the recipe", nullable=True),
-        _field("verdict_stage", pa.string(), "step of that rule", nullable=True),
+        *_DECISION,
         _field("corrected", pa.string(), "text after corrections; null where dropped", nullable=True),
     ]
 )
