@@ -73,7 +73,14 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(command, reference, tmp_p
 def test_an_interrupted_run_says_how_to_go_on(command, reference, tmp_path):
     output = tmp_path / "out"
     line, environment = command(output)
-    process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        line,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background may ignore it
+    )
     while process.poll() is None and not (output / "run.json").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
