@@ -37,12 +37,12 @@ from pipeline.warc import read_head
 from stages import schema
 from stages.cascade import UNDECIDED, first_verdict
 from stages.decide import decide
-from stages.pages import EARLY_STAGES, PageRules
+from stages.pages import EARLY_STAGES
 
 BATCH_ROWS = 1024
 _URL_STAGE = "url_filter"
 _BEFORE_URLS = "capture"
-_READING = ("capture", "extractor", "favor_precision", "second_opinion", "limits")
+_READING = ("extractor", "favor_precision", "second_opinion", "limits")  # of a recipe's `page`; and all of `capture`
 _KNOWN_BEFORE_READING = [field.name for field in schema.REJECT if field.name in schema.RECORD.names]
 
 
@@ -134,7 +134,7 @@ def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
 def check_reading(replay: Replay, recipe: Recipe, language_model: str) -> None:
     """Raise UsageError where `recipe` would have read or extracted pages otherwise than the earlier run did."""
     before, now = _reading(replay.recipe), _reading(recipe)
-    differing = [name for name in _READING if before[name] != now[name]]
+    differing = [name for name in now if before[name] != now[name]]
     if file_digest(language_model_file(recipe)) != language_model:
         differing.append("language_model")
     if differing:
@@ -265,9 +265,7 @@ class _Again:
 
 
 def _reading(recipe: Recipe) -> dict[str, Any]:
-    page = recipe.page
-    names = {field.name for field in dataclasses.fields(PageRules)}
-    return {"capture": recipe.capture} | {name: getattr(page, name) for name in _READING if name in names}
+    return {"capture": recipe.capture} | {name: getattr(recipe.page, name) for name in _READING}
 
 
 def _check_inputs(inputs: tuple[Input, ...]) -> None:

@@ -208,7 +208,7 @@ def _without_slashes(data: Bytes, start: int, end: int) -> int:
 
 
 @compiled
-def _after_authority_mark(data: Bytes, start: int, end: int) -> int:
+def after_authority_mark(data: Bytes, start: int, end: int) -> int:
     """The position after the first `://`; `end` where there is none."""
     for i in range(start, end - 2):
         if data[i] == _COLON and data[i + 1] == _SLASH and data[i + 2] == _SLASH:
@@ -218,14 +218,14 @@ def _after_authority_mark(data: Bytes, start: int, end: int) -> int:
 
 @compiled
 def _page_bounds(data: Bytes, start: int, end: int) -> tuple[int, int]:
-    first = _after_www(data, _after_authority_mark(data, start, end), end)
+    first = _after_www(data, after_authority_mark(data, start, end), end)
     return first, _without_slashes(data, first, end)
 
 
 @compiled
 def _host_bounds(data: Bytes, start: int, end: int) -> tuple[int, int]:
     """Where the host of a canonical address stands, less port and `www.`."""
-    first = _after_authority_mark(data, start, end)
+    first = after_authority_mark(data, start, end)
     last = first
     while last < end and data[last] != _SLASH:
         last += 1

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from stages.compiled import compiled
 from stages.segment import Bytes, Utf8, utf8_of
+from stages.url_scan import after_authority_mark
 from stages.verdicts import Verdict
 
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
@@ -204,9 +205,8 @@ def _candidates(text: Utf8, automaton: Automaton) -> NDArray[np.bool_]:
     n = text.offsets.size - 1
     out = np.zeros(n, np.bool_)
     for i in range(n):
-        start, end = text.offsets[i], text.offsets[i + 1]
-        while start < end and not (text.data[start] == 58 and start + 2 < end and text.data[start + 1] == 47):
-            start += 1  # to the colon of ://
+        end = text.offsets[i + 1]
+        start = after_authority_mark(text.data, text.offsets[i], end)
         out[i] = start < end and _may_score(text.data[start:end], automaton)
     return out
 
