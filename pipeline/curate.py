@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline import dedup, lookup, publish
-from pipeline.engine import Engine, Outcome
+from pipeline import lookup, publish
+from pipeline.dedup.plan import Plan
+from pipeline.dedup.search import deduplicate
+from pipeline.engine import Engine
 from pipeline.errors import UsageError, WorkError
+from pipeline.groups import Group, Source, groups_of
 from pipeline.inputs import Input, resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
+from pipeline.phase import Phases, finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
@@ -29,11 +32,9 @@ from pipeline.unit import PHASE, Unit, extract_unit
 from pipeline.unit_chain import Chains, units_of
 from stages.cascade import UNDECIDED
 
-T = TypeVar("T")
 Record = dict[str, Any]
 
 PUBLISHED = (ENGLISH, EUROPE, REJECTED)
-FAILURES_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,11 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     _say_undecided(extracted, progress)
     _check_bytes(run.inputs, extracted)
     _warn_of_damage(extracted, progress)
-    sources = [publish.Source(unit, record["report"]["warc_path"]) for record in extracted for unit in record["units"]]
-    decided = _deduplicate(run, engine, progress, sources)
+    groups = groups_of(_sources(run, extracted), run.recipe.dedup.group_pages)
+    decided = _deduplicate(run, engine, progress, groups)
     shards = _shards(extracted, decided)
-    published = _publish(run, engine, progress, sources, shards)
-    publish.publish_damage(store, sources)
+    published = _publish(run, engine, progress, groups, shards)
+    publish.publish_damage(store, groups)
     _remove_stale(store, shards)
     lookup.build(store)
     summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
@@ -128,7 +129,7 @@ def _extract(run: Run, replay: Replay | None, engine: Engine, progress: Progress
     while left or (left := chains.to_redo()):
         if again:
             progress.phase("extract behind false cuts", len(left), 0)
-        for outcome in _finished(engine, work, left, "extract"):
+        for outcome in finished(engine, work, left, "extract", _name):
             assert outcome.result
             chains.add(outcome.unit, outcome.result)
             nodes[outcome.node] += 1
@@ -146,13 +147,22 @@ def _files(run: Run, replay: Replay | None) -> list[Sequence[Unit | ReplayUnit]]
     return [units_of(source, run.fingerprint, reader.unit_bytes, reader) for source in run.inputs]
 
 
-def _deduplicate(run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source]) -> Record:
+def _sources(run: Run, extracted: Sequence[Record]) -> Iterator[Source]:
+    manifest = Manifest(run.store, PHASE)
+    for record in extracted:
+        for unit in record["units"]:
+            told = manifest.whole(unit)
+            assert told, f"{unit} is finished"
+            report = told["report"]
+            yield Source(unit, report["warc_path"], report["captures"], report["funnel"].get("kept", 0))
+
+
+def _deduplicate(run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...]) -> Record:
     progress.phase("deduplicate", 1, 0)
-    work = partial(dedup.deduplicate, output=run.store.root, recipe=run.recipe, sources=tuple(sources))
-    (outcome,) = _finished(engine, work, [run.key], "deduplicate")
-    assert outcome.result
+    phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
+    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups), phases)
     progress.advance(Counter())
-    return outcome.result
+    return decided
 
 
 def _shards(extracted: Sequence[Record], decided: Record) -> list[Shard]:
@@ -164,36 +174,16 @@ def _shards(extracted: Sequence[Record], decided: Record) -> list[Shard]:
 
 
 def _publish(
-    run: Run, engine: Engine, progress: Progress, sources: Sequence[publish.Source], shards: Sequence[Shard]
+    run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...], shards: Sequence[Shard]
 ) -> list[Record]:
     progress.phase("publish", len(shards), 0)
-    work = partial(publish.publish_shard, output=run.store.root, sources=tuple(sources), key=run.key)
+    work = partial(publish.publish_shard, output=run.store.root, groups=groups, recipe=run.recipe, key=run.key)
     records: dict[str, Record] = {}
-    for outcome in _finished(engine, work, shards, "publish"):
+    for outcome in finished(engine, work, shards, "publish", _name):
         assert outcome.result
         records[outcome.unit.name] = outcome.result
         progress.advance(Counter())
     return [records[shard.name] for shard in shards]
-
-
-def _finished(
-    engine: Engine, work: Callable[[T], Record], units: Iterable[T], phase: str
-) -> Iterator[Outcome[T, Record]]:
-    """Yield the outcomes that succeeded; after all have been tried, raise WorkError if any failed for good."""
-    failed: list[Outcome[T, Record]] = []
-    for outcome in engine.run(work, units):
-        if outcome.error is None:
-            yield outcome
-            continue
-        if isinstance(outcome.error, OSError) and outcome.error.errno == errno.ENOSPC:
-            raise outcome.error
-        failed.append(outcome)
-    if failed:
-        shown = "\n".join(f"  {_name(outcome.unit)}: {outcome.error!r}" for outcome in failed[:FAILURES_SHOWN])
-        raise WorkError(
-            f"{phase}: {len(failed)} unit(s) failed for good; what was finished is kept. The first:\n{shown}\n"
-            "Mend the cause and run the same command again: only these are retried."
-        )
 
 
 def _name(unit: object) -> str:

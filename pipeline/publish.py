@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +15,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.dedup.decisions import removed_name, sizes_name, spans_name
+from pipeline.groups import Group, Source
 from pipeline.manifest import Manifest
+from pipeline.recipe import Recipe
 from pipeline.shards import Shard
 from pipeline.statistics import count_documents, count_rejects
 from pipeline.store import Store
 from pipeline.unit import table_name
 from stages import schema
+from stages.substrings import cut
 
 PHASE = "publish"
-REMOVED = "work/dedup/removed.parquet"
-SIZES = "work/dedup/sizes.parquet"
 DAMAGED = "quarantine/damaged.parquet"
 ORDER = [("id", "ascending"), ("warc_path", "ascending"), ("warc_offset", "ascending")]
-
-REMOVED_SCHEMA = pa.schema(
-    [
-        ("warc_path", pa.string()),
-        ("warc_offset", pa.int64()),
-        ("stage", pa.string()),
-        ("rule", pa.string()),
-        ("value", pa.float64()),
-        ("threshold", pa.float64()),
-        ("detail", pa.string()),
-    ]
-)
-"""Rows that deduplication dropped; `detail` is the id of the row that stayed in their place."""
-
-SIZES_SCHEMA = pa.schema([("warc_path", pa.string()), ("warc_offset", pa.int64()), ("cluster_size", pa.int64())])
-"""Documents that stand for more than themselves."""
 
 _DECISION = ("stage", "rule", "value", "threshold", "detail")
 _COPIED = [name for name in schema.EXTRACTED.names if name in schema.DOCUMENT.names and name != "text"]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A finished unit: its table name and the one input it holds."""
-
-    unit: str
-    warc_path: str
-
-
-def publish_shard(shard: Shard, *, output: Path, sources: Sequence[Source], key: str) -> dict[str, Any]:
+def publish_shard(shard: Shard, *, output: Path, groups: Sequence[Group], recipe: Recipe, key: str) -> dict[str, Any]:
     """Write one shard and its manifest record, which is returned. `key` changes with the rows that exist."""
     store = Store(output)
     manifest = Manifest(store, PHASE)
@@ -66,43 +43,54 @@ def publish_shard(shard: Shard, *, output: Path, sources: Sequence[Source], key:
         return record
     started_s = time.process_time()
     if shard.stage is None:
-        rows, declared, count = _documents(store, shard, sources), schema.DOCUMENT, count_documents
+        rows, declared, count = _documents(store, shard, groups, recipe), schema.DOCUMENT, count_documents
     else:
-        rows, declared, count = _rejects(store, shard, sources), schema.REJECT, count_rejects
+        rows, declared, count = _rejects(store, shard, groups), schema.REJECT, count_rejects
     table = pa.concat_tables([declared.empty_table(), *rows]).sort_by(ORDER).combine_chunks()
     store.write_table(shard.name, table, declared)
     report = count(table) | {"cpu_s": time.process_time() - started_s}
     return manifest.finish(unit, key, [shard.name], report)
 
 
-def publish_damage(store: Store, sources: Sequence[Source]) -> None:
+def publish_damage(store: Store, groups: Sequence[Group]) -> None:
     """Write the table of byte ranges that could not be read."""
-    tables = [_read(store, "damage", source, schema.DAMAGE.names) for source in sources]
+    tables = [_read(store, "damage", source, schema.DAMAGE.names) for group in groups for source in group.sources]
     table = pa.concat_tables([schema.DAMAGE.empty_table(), *tables])
     order = [("warc_path", "ascending"), ("start", "ascending"), ("end", "ascending")]
     store.write_table(DAMAGED, table.sort_by(order).combine_chunks(), schema.DAMAGE)
 
 
-def _documents(store: Store, shard: Shard, sources: Sequence[Source]) -> Iterator[pa.Table]:
+def _documents(store: Store, shard: Shard, groups: Sequence[Group], recipe: Recipe) -> Iterator[pa.Table]:
     wanted = pc.field("verdict_stage").is_null() & (pc.field("language") == shard.language) & shard.holds_id()
-    for source in sources:
-        rows = _read(store, "extracted", source, ["corrected", *_COPIED], wanted)
-        rows = rows.filter(_place(rows, _decided(store, REMOVED, source)).is_null())
-        sizes = _decided(store, SIZES, source)
-        size = pc.fill_null(sizes["cluster_size"].take(_place(rows, sizes)), 1)
-        rows = rows.append_column("text", rows["corrected"]).append_column("cluster_size", size)
-        yield rows.select(schema.DOCUMENT.names).cast(schema.DOCUMENT)
+    for group in groups:
+        removed, sizes = (_decided(store, name(group.number)) for name in (removed_name, sizes_name))
+        spans = _decided(store, spans_name(group.number)) if _cuts(recipe) else schema.SPAN.empty_table()
+        for source in group.sources:
+            rows = _read(store, "extracted", source, ["corrected", *_COPIED], wanted)
+            rows = rows.filter(_place(rows, _of_source(removed, source)).is_null()).combine_chunks()
+            sizes_here = _of_source(sizes, source)
+            size = pc.fill_null(sizes_here["cluster_size"].take(_place(rows, sizes_here)), 1)
+            text = cut(rows["id"].combine_chunks(), rows["corrected"].combine_chunks(), spans).text
+            rows = rows.append_column("text", text).append_column("cluster_size", size)
+            yield rows.select(schema.DOCUMENT.names).cast(schema.DOCUMENT)
 
 
-def _rejects(store: Store, shard: Shard, sources: Sequence[Source]) -> Iterator[pa.Table]:
-    for source in sources:
-        removed = _decided(store, REMOVED, source)
-        for rows in (_dropped(store, shard, source), _judged(store, shard, source)):
-            place = _place(rows, removed)
-            own = rows.filter(place.is_null())
-            decided = _as_rejects(rows, {name: removed[name].take(place) for name in _DECISION})
-            for table in (own, decided):
-                yield _of_stage(table, shard.stage)
+def _cuts(recipe: Recipe) -> bool:
+    """Whether repeated passages are taken out of texts; elsewhere the table of spans is all that says of them."""
+    return recipe.substrings is not None and recipe.substrings.mode == "cut"
+
+
+def _rejects(store: Store, shard: Shard, groups: Sequence[Group]) -> Iterator[pa.Table]:
+    for group in groups:
+        all_removed = _decided(store, removed_name(group.number))
+        for source in group.sources:
+            removed = _of_source(all_removed, source)
+            for rows in (_dropped(store, shard, source), _judged(store, shard, source)):
+                place = _place(rows, removed)
+                own = rows.filter(place.is_null())
+                decided = _as_rejects(rows, {name: removed[name].take(place) for name in _DECISION})
+                for table in (own, decided):
+                    yield _of_stage(table, shard.stage)
 
 
 def _of_stage(rows: pa.Table, stage: str | None) -> pa.Table:
@@ -141,9 +129,12 @@ def _read(
     return pq.read_table(path, columns=columns, filters=wanted, partitioning=None)
 
 
-def _decided(store: Store, name: str, source: Source) -> pa.Table:
-    wanted = pc.field("warc_path") == source.warc_path
-    return pq.read_table(store.path(name), filters=wanted, partitioning=None).combine_chunks()
+def _decided(store: Store, name: str) -> pa.Table:
+    return pq.read_table(store.path(name), partitioning=None)
+
+
+def _of_source(decided: pa.Table, source: Source) -> pa.Table:
+    return decided.filter(pc.equal(decided["warc_path"], source.warc_path)).combine_chunks()
 
 
 def _place(rows: pa.Table, decided: pa.Table) -> pa.ChunkedArray:

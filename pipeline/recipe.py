@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ from pipeline.warc_record import ReadLimits
 from stages.c4 import C4Rules
 from stages.captures import CaptureRules
 from stages.cascade import FUNNEL
+from stages.clusters import ClusterRule
 from stages.language import ELEVEN, LanguageRules
 from stages.lines import LineRules
 from stages.minhash import Geometry
@@ -31,6 +32,7 @@ from stages.pages import PageRules
 from stages.pii import PiiRules
 from stages.rules import RuleError, RuleSet, load_rules
 from stages.stop_words import ListName
+from stages.substrings import SubstringRules
 from stages.urls import UrlRules
 
 DEFAULT = "refinedweb"
@@ -71,11 +73,31 @@ class RuleRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class MinhashRecipe:
-    """threshold: least Jaccard similarity of a verified edge. cap: as in `stages.verify.VerifyRules`."""
+    """threshold: least Jaccard similarity of a verified edge; 0 takes every candidate, as the paper does. cap: as in
+    `stages.verify.VerifyRules`. cluster_rule: as in `stages.clusters`. across_languages: whether pages of different
+    languages are compared."""
 
     geometry: Geometry = field(default_factory=lambda: Geometry(bands=50, rows=10))
     threshold: Share = 0.75
     cap: Annotated[int, Field(ge=1)] = 64
+    cluster_rule: ClusterRule = "components"
+    across_languages: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupRecipe:
+    """url: of pages with one URL the first stays among those that `reached` deduplication, or, as in the paper, among
+    those that are `kept` by the search for near-duplicates; null for neither. exact: whether pages of equal text are
+    found before near-duplicates are sought.
+
+    group_pages, partition_rows: how many pages, and how many rows of any other kind, a task holds; no result depends on
+    them. A row takes 8 to 24 bytes, and a task some four times that.
+    """
+
+    url: Literal["reached", "kept"] | None = "reached"
+    exact: bool = True
+    group_pages: Annotated[int, Field(ge=1)] = 50_000
+    partition_rows: Annotated[int, Field(ge=1)] = 8_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +128,21 @@ class Recipe:
     fineweb: RuleRecipe | None = None
     lines: LineRules | None = field(default_factory=LineRules)
     personal_data: PiiRules | None = field(default_factory=PiiRules)
+    dedup: DedupRecipe = field(default_factory=DedupRecipe)
     minhash: MinhashRecipe = field(default_factory=MinhashRecipe)
+    substrings: SubstringRules | None = field(default_factory=SubstringRules)
 
     @property
     def steps(self) -> tuple[str, ...]:
         """Steps that a page may meet, in their order: those of the funnel, less those that the recipe leaves out."""
-        text_steps = {**self.rule_sets, "c4": self.c4, "line_corrections": self.lines}
-        return tuple(step for step in FUNNEL if text_steps.get(step, step) is not None)
+        optional: dict[str, object] = {
+            **self.rule_sets,
+            "c4": self.c4,
+            "line_corrections": self.lines,
+            "substrings": self.substrings,
+        }
+        optional |= {"url_dedup": self.dedup.url, "exact_dedup": self.dedup.exact or None}
+        return tuple(step for step in FUNNEL if optional.get(step, step) is not None)
 
     @property
     def rule_sets(self) -> dict[str, RuleSet | None]:

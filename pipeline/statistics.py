@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.urls import domain_of
 
@@ -26,7 +27,7 @@ def count_documents(table: pa.Table) -> Counts:
         "inputs": _count(table["warc_path"]),
         "domains": _domains(table),
         "languages": _count(table["language"]),
-        "chars": int(np.sum(_values(table, "n_chars"), dtype=np.int64)),
+        "chars": int(np.sum(pc.utf8_length(table["text"]).to_numpy(), dtype=np.int64)),
         "cluster_size": _count(table["cluster_size"]),
         "text_chars": _histogram(_values(table, "n_chars"), TEXT_CHARS_EDGES),
         "language_score": _histogram(_values(table, "language_score"), SCORE_EDGES),

@@ -62,6 +62,7 @@ def collect(
         "datasets": _datasets(kept),
         "corrections": _corrections(extracted),
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
+        "passages": {name: decided["report"][name] for name in ("spans", "orphaned")},
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }
@@ -186,7 +187,7 @@ def _cpu_seconds(extracted: Sequence[Record], decided: Record, published: Publis
     """CPU seconds of the tasks by what they did, guarded processes included; the start of processes is in `pages`."""
     return {
         **total(record["report"]["cpu_s"] for record in extracted),
-        "deduplicate": decided["report"]["cpu_s"],
+        "deduplicate": sum(decided["report"]["cpu_s"].values()),
         "publish": sum(record["report"]["cpu_s"] for _, record in published),
     }
 

@@ -38,9 +38,9 @@ MODULES = (
     "byte_source.py",
     "capture.py",
     "content_coding.py",
-    "dedup.py",
     "document_files.py",
     "file_report.py",
+    "groups.py",
     "guard.py",
     "guard_child.py",
     "gzip_members.py",
@@ -53,6 +53,7 @@ MODULES = (
     "shards.py",
     "span.py",
     "store.py",
+    "token_words.py",
     "tools.py",
     "unit.py",
     "unit_chain.py",
@@ -61,7 +62,7 @@ MODULES = (
     "warc_record.py",
     "zstd_frames.py",
 )
-"""Modules of `pipeline/` whose code shapes results; all of `stages/` does."""
+"""Modules of `pipeline/` whose code shapes results; all of `pipeline/dedup/` and `stages/` does."""
 
 
 def results_depend_on(recipe: Recipe) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def code_digest() -> str:
     state = hashlib.blake2b(digest_size=16)
     stages = [(name, file) for name, file in _files(resources.files("stages"), "stages")]
     pipeline = [(name, resources.files("pipeline").joinpath(name)) for name in MODULES]
-    for name, file in sorted([*stages, *pipeline], key=lambda pair: pair[0]):
+    dedup = _files(resources.files("pipeline").joinpath("dedup"), "pipeline/dedup")
+    for name, file in sorted([*stages, *pipeline, *dedup], key=lambda pair: pair[0]):
         body = file.read_bytes()
         state.update(f"{name}\0{len(body)}\0".encode() + body)
     return state.hexdigest()

@@ -33,6 +33,7 @@ FUNNEL = (
     "url_dedup",
     "exact_dedup",
     "minhash",
+    "substrings",
 )
 """Steps in the order in which a page meets them; a recipe may leave out some of those between language and copies."""
 

@@ -1,18 +1,21 @@
-"""Clusters: the connected components of verified edges, each with the representative that is kept."""
+"""Clusters of verified edges, each with the representative that is kept.
+
+Two rules. `components`: a cluster is a connected component, its representative the earliest of it. `earlier-neighbour`:
+a document is removed if and only if it has an edge to an earlier one; it goes with the earliest of those, and so on to
+a document that is kept.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.compiled import compiled
-from stages.schema import CLUSTER
-from stages.verify import Edges
 
 Rows = NDArray[np.int64]
+ClusterRule = Literal["components", "earlier-neighbour"]
 
 
 def components(n: int, earlier: Rows, later: Rows) -> Rows:
@@ -20,30 +23,17 @@ def components(n: int, earlier: Rows, later: Rows) -> Rows:
     return _components(n, np.asarray(earlier, np.int64), np.asarray(later, np.int64))
 
 
-def cluster_table(ids: pa.Array[Any], order_rank: Rows, edges: Edges) -> pa.Table:
-    """Clusters of two documents or more, in the schema `CLUSTER`; documents without an edge are not in it.
+def earliest_neighbours(n: int, earlier: Rows, later: Rows) -> Rows:
+    """For each of n rows the row that its chain of earliest neighbours ends at: the row itself where it has none."""
+    parent = np.arange(n)
+    np.minimum.at(parent, later, earlier)
+    return _ends(parent)
 
-    The representative is the earliest of its cluster, the similarity the best of a document's verified edges. Rows
-    are sorted by the representative's place in the order, then by their own.
-    """
-    n = len(order_rank)
-    row_of_rank = np.argsort(order_rank)
-    labels = components(n, order_rank[edges.earlier], order_rank[edges.later])  # in ranks: the label is the earliest
-    best = np.zeros(n)
-    for end in (edges.earlier, edges.later):
-        np.maximum.at(best, order_rank[end], edges.similarity)
-    size = np.bincount(labels, minlength=n)[labels]
-    clustered = np.flatnonzero(size >= 2)
-    clustered = clustered[np.argsort(labels[clustered], kind="stable")]
-    representative = ids.take(row_of_rank[labels[clustered]])
-    columns = [
-        ids.take(row_of_rank[clustered]),
-        representative,
-        representative,
-        pa.array(best[clustered]),
-        pa.array(size[clustered]),
-    ]
-    return pa.Table.from_arrays(columns, schema=CLUSTER)
+
+def representatives(docs: Rows, earlier: Rows, later: Rows, rule: ClusterRule) -> Rows:
+    """For each of `docs` (ascending, holding both ends of all edges) the document that stands for it."""
+    find = components if rule == "components" else earliest_neighbours
+    return np.asarray(docs[find(docs.size, np.searchsorted(docs, earlier), np.searchsorted(docs, later))], np.int64)
 
 
 @compiled
@@ -64,3 +54,10 @@ def _root(parent: Rows, row: int) -> int:
         parent[row] = parent[parent[row]]
         row = parent[row]
     return row
+
+
+@compiled
+def _ends(parent: Rows) -> Rows:
+    for row in range(parent.size):  # a parent is lower, so it has been followed to its end already
+        parent[row] = parent[parent[row]]
+    return parent

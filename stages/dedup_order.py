@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+_MISSING = (1 << 64) - 1
+
 ORDER_COLUMNS = ("crawl", "fetch_time", "id", "warc_path", "warc_offset")
 """Columns that `order_rank` reads."""
 
@@ -30,3 +32,20 @@ def order_rank(table: pa.Table | pa.RecordBatch, source_priority: Sequence[str] 
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank
+
+
+def order_keys(table: pa.Table | pa.RecordBatch, source_priority: Sequence[str] = ()) -> NDArray[np.bytes_]:
+    """The order's first three columns as bytes that sort alike, `S44`: only rows of one id can have equal keys.
+
+    Four bytes for the place of the source, eight for the time (µs, shifted to be positive), 32 for the id.
+    """
+    place = pc.index_in(table.column("crawl"), value_set=pa.array(source_priority, pa.string()))
+    place = place.fill_null(len(source_priority)).to_numpy(zero_copy_only=False)
+    time = table.column("fetch_time").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    known = time.is_valid().to_numpy(zero_copy_only=False)
+    micros = time.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64) ^ np.uint64(1 << 63)
+    micros[~known] = _MISSING
+    keys = np.empty(table.num_rows, [("place", ">u4"), ("time", ">u8"), ("id", "S32")])
+    keys["place"], keys["time"] = place, micros
+    keys["id"] = table.column("id").to_numpy(zero_copy_only=False).astype("S32")
+    return keys.view("S44")

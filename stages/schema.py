@@ -81,7 +81,8 @@ SIGNALS: list[pa.Field] = [
         for n in range(5, 11)
     ],
 ]
-"""Text statistics, computed once by `stages.signals`; null where a page was dropped before its text was known."""
+"""Text statistics, computed once by `stages.signals` on the extracted text, before corrections; null where a page was
+dropped before its text was known."""
 
 SIGNAL_NAMES = [field.name for field in SIGNALS]
 
@@ -106,7 +107,7 @@ RECORD = pa.schema(
 DOCUMENT = pa.schema(
     [
         _ID,
-        _field("text", pa.string(), "corrected main text"),
+        _field("text", pa.string(), "corrected main text, without the passages that stand earlier too"),
         _URL,
         _LANGUAGE,
         _LANGUAGE_SCORE,

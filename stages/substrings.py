@@ -58,12 +58,14 @@ class SubstringRules:
 
     k: least length of a repeated passage, in words. min_chars: documents of which cutting leaves fewer characters,
     white space around them not counted, are dropped. mode: `cut` takes the passages out; `mask` keeps every text, and
-    the spans say what to leave out of the loss; `drop` drops the documents that hold any.
+    the spans say what to leave out of the loss; `drop` drops the documents that hold any. tokenizer: a tokenizer's file
+    or name, whose tokens stand in for words; None for words.
     """
 
     k: int = 50
     min_chars: int = 20
     mode: Mode = "cut"
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1:

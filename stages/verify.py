@@ -1,14 +1,18 @@
-"""Candidate buckets from band keys, and the edges in them that hold on the exact shingle sets.
+"""From band keys to verified edges: which documents are compared, and how alike they are.
 
-Buckets are verified one by one, and what a bucket yields depends on its documents alone, so edges do not depend on the
-order of rows, of buckets or of bands, nor on how buckets are spread over partitions.
+Documents are int64 numbers in the order of `stages.dedup_order`: of two the lower is the earlier. A bucket holds the
+documents that share a key of one band. What is compared in a bucket depends on its documents alone, so edges do not
+depend on how buckets are spread over partitions. It takes two rounds:
 
-In a bucket the documents come in the order of `order_rank`. Each is compared with the earliest, then with other
-earlier documents, until it has met every group of documents that the bucket's edges have linked so far: one edge into
-a group makes its other members superfluous. Where no pair is cut by the cap, therefore, the components are those of
-all pairs, and a document has an edge to an earlier one if and only if it has one among all pairs; so both cluster
-rules (components, earlier neighbour) can be read off the edges. Stopping at a document's first edge would be cheaper
-and wrong: with A like C, B like C and A unlike B, the cluster would lose B.
+1. every document with the bucket's earliest (`first_pairs`);
+2. where one of two documents turned out unlike the earliest, the two with each other (`other_pairs`), at most `cap` for
+   a document, its earliest ones first.
+
+Documents that are both like the earliest are in one component already. So where no pair is cut by the cap, the
+components are those of all pairs, and a document has an edge to an earlier one if and only if it has one among all
+pairs: both cluster rules can be read off the edges.
+
+Negative numbers are documents of an index: they come before all others, and are not compared among themselves.
 """
 
 from __future__ import annotations
@@ -22,95 +26,120 @@ from numpy.typing import NDArray
 
 from stages.compiled import compiled
 from stages.minhash import NO_KEY, ShingleSets, jaccard
-from stages.segment import Hashes, mix64
+from stages.segment import Hashes
 
+Docs = NDArray[np.int64]
 Rows = NDArray[np.int64]
-
-_MIN_SLOTS = 1024
+Mask = NDArray[np.bool_]
 
 
 class Buckets(NamedTuple):
-    """Row numbers that share a band key: bucket i is members[offsets[i]:offsets[i + 1]], two rows or more."""
+    """Documents that share a band key: bucket i is members[offsets[i]:offsets[i + 1]], two or more, ascending."""
 
-    members: Rows
+    members: Docs
     offsets: Rows
+
+
+class Pairs(NamedTuple):
+    """Pairs of documents, `earlier[i]` before `later[i]`."""
+
+    earlier: Docs
+    later: Docs
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyRules:
     """How candidates are verified.
 
-    `threshold` is the least Jaccard similarity of an edge. In each bucket a document is compared with the earliest
-    one and at most `cap` others.
+    threshold: least Jaccard similarity of an edge. cap: in each bucket a document is compared with the earliest one and
+    at most so many others. bridges: whether a document that is like the earliest is compared with earlier ones that
+    are not; it decides nothing but how components hang together.
     """
 
     threshold: float = 0.75
     cap: int = 64
+    bridges: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Edges:
-    """Verified pairs, each once: row `earlier[i]` comes before row `later[i]`; sorted by their places in the order.
+    """Verified pairs, each once, in order. `n_cut` counts the pairs that the cap left out, in every bucket anew,
+    although another bucket may have compared them: 0 means that none was missed."""
 
-    `n_cut` counts the pairs that the cap left out, in every bucket anew, although another bucket may have compared
-    them: 0 means that none was missed.
-    """
-
-    earlier: Rows
-    later: Rows
+    earlier: Docs
+    later: Docs
     similarity: NDArray[np.float64]
     n_cut: int
 
 
-class _Corpus(NamedTuple):
-    """The row at each rank, and the shingle set of each row."""
+def candidate_groups(keys: Hashes, docs: Docs | None = None) -> Buckets:
+    """Documents that share a key of one band, uint64[n]; those with `NO_KEY` share nothing.
 
-    row_of_rank: Rows
-    values: Hashes
-    offsets: Rows
-
-
-class _Pairs(NamedTuple):
-    """Similarities by pair, open-addressed: key earlier rank · n + later rank, 0 where empty (no pair has it)."""
-
-    keys: Hashes
-    similarities: NDArray[np.float64]
-
-
-class _Groups(NamedTuple):
-    """Linked lists of bucket positions, one list per group; `size` 0 marks a group merged into another."""
-
-    head: Rows
-    tail: Rows
-    size: Rows
-    next: Rows
-
-
-def candidate_groups(keys: Hashes) -> Buckets:
-    """Rows that share a key of one band, uint64[n]; rows with `NO_KEY` share nothing. Rows ascend within a bucket."""
-    order = np.argsort(keys, kind="stable")
+    docs: numbers of the documents, their places in `keys` by default.
+    """
+    docs = np.arange(keys.size) if docs is None else docs
+    order = np.lexsort((docs, keys))
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if keys.size else np.empty(0, int)
     sizes = np.diff(np.append(starts, keys.size))
     shared = (sizes >= 2) & (ordered[starts] != NO_KEY)
-    members = order[np.repeat(shared, sizes)]
+    members = docs[order[np.repeat(shared, sizes)]]
     return Buckets(members, np.concatenate([[0], np.cumsum(sizes[shared])]).astype(np.int64))
 
 
-def verify(buckets: Sequence[Buckets], order_rank: Rows, sets: ShingleSets, rules: VerifyRules) -> Edges:
-    """Compare candidates on their exact shingle sets; a pair is computed once however many buckets hold it.
+def first_pairs(buckets: Buckets) -> Pairs:
+    """Each document with the earliest of its bucket, each pair once, in order."""
+    sizes = np.diff(buckets.offsets)
+    earliest = np.repeat(buckets.members[buckets.offsets[:-1]], sizes)
+    ours = (earliest != buckets.members) & (buckets.members >= 0)
+    return distinct(Pairs(earliest[ours], buckets.members[ours]))
 
-    `order_rank` int64[n] is the place of each row in the dedup order, a permutation; `sets` has a set per row.
+
+def other_pairs(buckets: Buckets, unlike: Pairs, rules: VerifyRules) -> tuple[Pairs, int]:
+    """The second round's pairs, each once, in order, and how many the cap left out.
+
+    unlike: pairs of the first round below the threshold, in order.
     """
+    earlier, later, n_cut = _other_pairs(buckets, unlike, rules.cap, rules.bridges)
+    return distinct(Pairs(earlier, later)), int(n_cut)
+
+
+def similarities(a: ShingleSets, rows_a: Rows, b: ShingleSets, rows_b: Rows) -> NDArray[np.float64]:
+    """Jaccard similarity of set rows_a[i] of `a` with set rows_b[i] of `b`."""
+    return np.asarray(_similarities(a, rows_a, b, rows_b), np.float64)
+
+
+def distinct(pairs: Pairs) -> Pairs:
+    """Each pair once, in order."""
+    order = np.lexsort((pairs.later, pairs.earlier))
+    earlier, later = pairs.earlier[order], pairs.later[order]
+    new = np.ones(order.size, np.bool_)
+    new[1:] = (earlier[1:] != earlier[:-1]) | (later[1:] != later[:-1])
+    return Pairs(earlier[new], later[new])
+
+
+def verify(buckets: Sequence[Buckets], order_rank: Rows, sets: ShingleSets, rules: VerifyRules) -> Edges:
+    """Both rounds in one process. Buckets hold rows; `order_rank` int64[n] is the place of each row in the order, a
+    permutation; `sets` has a set per row. Edges name rows."""
     row_of_rank = np.argsort(order_rank)
-    corpus = _Corpus(row_of_rank, sets.values, sets.offsets)
     ranked = _concatenated([_rank_ordered(part, order_rank) for part in buckets])
-    pairs, n_cut = _verify(ranked, corpus, float(rules.threshold), rules.cap)
-    hits = np.flatnonzero((pairs.keys != 0) & (pairs.similarities >= rules.threshold))
-    hits = hits[np.argsort(pairs.keys[hits])]
-    earlier, later = np.divmod(pairs.keys[hits].astype(np.int64), max(order_rank.size, 1))
+
+    def compared(pairs: Pairs) -> NDArray[np.float64]:
+        return similarities(sets, row_of_rank[pairs.earlier], sets, row_of_rank[pairs.later])
+
+    first = first_pairs(ranked)
+    similarity = compared(first)
+    unlike = similarity < rules.threshold
+    other, n_cut = other_pairs(ranked, Pairs(first.earlier[unlike], first.later[unlike]), rules)
+    earlier, later = np.append(first.earlier, other.earlier), np.append(first.later, other.later)
+    similarity = np.append(similarity, compared(other))
+    hits = np.flatnonzero(similarity >= rules.threshold)
+    hits = hits[np.lexsort((later[hits], earlier[hits]))]
+    again = np.zeros(hits.size, np.bool_)  # a first pair of one bucket may be another pair of a second
+    again[1:] = (earlier[hits][1:] == earlier[hits][:-1]) & (later[hits][1:] == later[hits][:-1])
+    hits = hits[~again]
     return Edges(
-        earlier=row_of_rank[earlier], later=row_of_rank[later], similarity=pairs.similarities[hits], n_cut=int(n_cut)
+        earlier=row_of_rank[earlier[hits]], later=row_of_rank[later[hits]], similarity=similarity[hits], n_cut=n_cut
     )
 
 
@@ -131,109 +160,58 @@ def _concatenated(buckets: Sequence[Buckets]) -> Buckets:
 
 
 @compiled
-def _verify(buckets: Buckets, corpus: _Corpus, threshold: float, cap: int) -> tuple[_Pairs, int]:
-    pairs = _Pairs(np.zeros(_MIN_SLOTS, np.uint64), np.zeros(_MIN_SLOTS))
-    n_pairs, n_cut = 0, 0
+def _similarities(a: ShingleSets, rows_a: Rows, b: ShingleSets, rows_b: Rows) -> NDArray[np.float64]:
+    found = np.empty(rows_a.size, np.float64)
+    for i in range(rows_a.size):
+        one, other = rows_a[i], rows_b[i]
+        set_a = a.values[a.offsets[one] : a.offsets[one + 1]]
+        set_b = b.values[b.offsets[other] : b.offsets[other + 1]]
+        found[i] = jaccard(set_a, set_b)
+    return found
+
+
+@compiled
+def _other_pairs(buckets: Buckets, unlike: Pairs, cap: int, bridges: bool) -> tuple[Docs, Docs, int]:
+    room = 1024
+    earlier, later = np.empty(room, np.int64), np.empty(room, np.int64)
+    n, n_cut = 0, 0
     for i in range(buckets.offsets.size - 1):
         bucket = buckets.members[buckets.offsets[i] : buckets.offsets[i + 1]]
-        groups = _first_group(bucket.size)
-        n_groups = 1
+        odd = _unlike_first(bucket, unlike)
+        n_odd = 0  # among those before the document at hand
         for j in range(1, bucket.size):
-            budget = min(j, cap + 1)
-            while 2 * (n_pairs + budget) > pairs.keys.size:
-                pairs = _grown(pairs)
-            joins, new_pairs, cut = _compare(bucket[: j + 1], groups, n_groups, budget, pairs, corpus, threshold)
-            n_pairs += new_pairs
-            n_cut += cut
-            n_groups = _join(groups, n_groups, joins, j)
-    return pairs, n_cut
+            if bucket[j] >= 0 and (odd[j] or bridges):
+                needed = j - 1 if odd[j] else n_odd
+                n_cut += max(needed - cap, 0)
+                if n + min(needed, cap) > room:
+                    room = 2 * (n + min(needed, cap))
+                    earlier, later = _grown(earlier, n, room), _grown(later, n, room)
+                left = min(needed, cap)
+                at = 1
+                while left:
+                    if odd[j] or odd[at]:
+                        earlier[n], later[n] = bucket[at], bucket[j]
+                        n += 1
+                        left -= 1
+                    at += 1
+            n_odd += odd[j]
+    return earlier[:n].copy(), later[:n].copy(), n_cut
 
 
 @compiled
-def _compare(
-    bucket: Rows, groups: _Groups, n_groups: int, budget: int, pairs: _Pairs, corpus: _Corpus, threshold: float
-) -> tuple[Rows, int, int]:
-    """Compare the bucket's last document with those before it: (groups that it joins, new pairs, pairs cut)."""
-    j = bucket.size - 1
-    joins = np.empty(min(budget, n_groups), np.int64)
-    n_joins, n_new, n_met = 0, 0, 0
-    for g in range(n_groups):
-        position, walked, hit = groups.head[g], 0, False
-        while walked < groups.size[g] and budget > 0 and not hit:
-            similarity, new = _similarity(bucket[position], bucket[j], pairs, corpus)
-            hit = similarity >= threshold
-            n_new += new
-            budget -= 1
-            walked += 1
-            position = groups.next[position]
-        if hit:
-            joins[n_joins] = g
-            n_joins += 1
-        n_met += groups.size[g] if hit else walked
-        if budget == 0:
-            break
-    return joins[:n_joins], n_new, j - n_met
+def _unlike_first(bucket: Docs, unlike: Pairs) -> Mask:
+    """For each document of a bucket, whether it was found unlike the earliest."""
+    odd = np.zeros(bucket.size, np.bool_)
+    at = np.searchsorted(unlike.earlier, bucket[0])
+    for j in range(1, bucket.size):  # both ascend
+        while at < unlike.earlier.size and unlike.earlier[at] == bucket[0] and unlike.later[at] < bucket[j]:
+            at += 1
+        odd[j] = at < unlike.earlier.size and unlike.earlier[at] == bucket[0] and unlike.later[at] == bucket[j]
+    return odd
 
 
 @compiled
-def _join(groups: _Groups, n_groups: int, joins: Rows, j: int) -> int:
-    """Put position j into the first group of `joins`, merge the others into it; return the number of groups."""
-    if joins.size == 0:
-        groups.head[n_groups] = j
-        groups.tail[n_groups] = j
-        groups.size[n_groups] = 1
-        return n_groups + 1
-    target = joins[0]
-    for g in joins[1:]:
-        groups.next[groups.tail[target]] = groups.head[g]
-        groups.tail[target] = groups.tail[g]
-        groups.size[target] += groups.size[g]
-        groups.size[g] = 0
-    groups.next[groups.tail[target]] = j
-    groups.tail[target] = j
-    groups.size[target] += 1
-    return n_groups
-
-
-@compiled
-def _first_group(n: int) -> _Groups:
-    """Room for n groups over n positions; the first holds position 0 alone."""
-    groups = _Groups(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
-    groups.size[0] = 1
-    return groups
-
-
-@compiled
-def _similarity(earlier: int, later: int, pairs: _Pairs, corpus: _Corpus) -> tuple[float, int]:
-    """Jaccard similarity of two ranks, and 1 where it had not been computed before."""
-    key = np.uint64(earlier * corpus.row_of_rank.size + later)
-    slot = _pair_slot(pairs.keys, key)
-    if pairs.keys[slot] == key:
-        return pairs.similarities[slot], 0
-    a, b = corpus.row_of_rank[earlier], corpus.row_of_rank[later]
-    set_a = corpus.values[corpus.offsets[a] : corpus.offsets[a + 1]]
-    set_b = corpus.values[corpus.offsets[b] : corpus.offsets[b + 1]]
-    pairs.keys[slot] = key
-    pairs.similarities[slot] = jaccard(set_a, set_b)
-    return pairs.similarities[slot], 1
-
-
-@compiled
-def _pair_slot(keys: Hashes, key: np.uint64) -> np.int64:
-    mask = keys.size - 1
-    slot = np.int64(mix64(key) & np.uint64(mask))
-    while keys[slot] != 0 and keys[slot] != key:
-        slot = (slot + 1) & mask
-    return slot
-
-
-@compiled
-def _grown(pairs: _Pairs) -> _Pairs:
-    """The same pairs in twice the slots."""
-    larger = _Pairs(np.zeros(2 * pairs.keys.size, np.uint64), np.zeros(2 * pairs.keys.size))
-    for i in range(pairs.keys.size):
-        if pairs.keys[i] != 0:
-            slot = _pair_slot(larger.keys, pairs.keys[i])
-            larger.keys[slot] = pairs.keys[i]
-            larger.similarities[slot] = pairs.similarities[i]
+def _grown(values: Docs, n: int, room: int) -> Docs:
+    larger = np.empty(room, np.int64)
+    larger[:n] = values[:n]
     return larger

@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from pipeline.publish import Source
+from pipeline.dedup.plan import Plan
+from pipeline.dedup.search import deduplicate
+from pipeline.engine import SerialEngine
+from pipeline.groups import Source, groups_of
+from pipeline.phase import Phases
+from pipeline.progress import Quiet
 from pipeline.recipe import MinhashRecipe, Recipe
 from pipeline.store import Store
 from pipeline.unit import ROW_ORDER, table_name
@@ -95,7 +100,7 @@ def _components(rows: Sequence[Row]) -> Iterator[list[Row]]:
     while left:
         cluster, grown = [left.pop(0)], True
         while grown:
-            near = [row for row in left if any(_alike(row, member) for member in cluster)]
+            near = [row for row in left if any(near_duplicates(row, member) for member in cluster)]
             cluster += near
             left = [row for row in left if row not in near]
             grown = bool(near)
@@ -103,7 +108,8 @@ def _components(rows: Sequence[Row]) -> Iterator[list[Row]]:
             yield sorted(cluster, key=lambda row: row.order)
 
 
-def _alike(a: Row, b: Row) -> bool:
+def near_duplicates(a: Row, b: Row) -> bool:
+    """Whether two rows are near-duplicates of one language."""
     both, either = len(a.shingles & b.shingles), len(a.shingles | b.shingles)
     return a.language == b.language and both / either >= EXACT.threshold
 
@@ -126,8 +132,14 @@ def write_units(store: Store, units: Sequence[Sequence[Row]]) -> list[Source]:
         for folder, (table, declared) in tables.items():
             order = [] if folder == "damage" else ROW_ORDER
             store.write_table(table_name(folder, unit), table.sort_by(order) if order else table, declared)
-        sources.append(Source(unit, f"{len(sources)}.warc.gz"))
+        sources.append(Source(unit, f"{len(sources)}.warc.gz", len(rows), len(passing)))
     return sources
+
+
+def search(store, sources, recipe):
+    """Deduplicate units in this process."""
+    plan = Plan(store=store, recipe=recipe, groups=groups_of(sources, recipe.dedup.group_pages))
+    return deduplicate(plan, Phases(name="dedup", engine=SerialEngine(), progress=Quiet(), store=store, key="key"))
 
 
 def _capture(row: Row) -> dict[str, object]:

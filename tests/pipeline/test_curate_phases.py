@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.curate import _deduplicate, _finished, _publish, _shards
+from pipeline.curate import _deduplicate, _publish, _shards
 from pipeline.engine import SerialEngine
 from pipeline.errors import WorkError
+from pipeline.groups import groups_of
+from pipeline.phase import finished
 from pipeline.progress import Quiet
 from pipeline.store import Store
 from tests.pipeline.corpus import RECIPE, Row, placed, write_units
@@ -30,12 +32,12 @@ class Noting(Quiet):
 
 def test_every_phase_says_how_far_it_is(tmp_path):
     run = SimpleNamespace(store=Store(tmp_path), recipe=RECIPE, key="key")
-    sources = write_units(run.store, placed([ROWS]))
+    groups = groups_of(write_units(run.store, placed([ROWS])), 10)
     progress = Noting()
-    decided = _deduplicate(run, SerialEngine(), progress, sources)
+    decided = _deduplicate(run, SerialEngine(), progress, groups)
     shards = _shards([{"report": {"funnel": {"kept": 2, "quality": 1}}}], decided)
     assert [shard.stage or shard.language for shard in shards] == ["en", "exact_dedup", "quality"]
-    records = _publish(run, SerialEngine(), progress, sources, shards)
+    records = _publish(run, SerialEngine(), progress, groups, shards)
     assert [record["report"]["rows"] for record in records] == [1, 1, 1]
     assert progress.told == [["deduplicate", 1, 1], ["publish", 3, 3]]
 
@@ -50,7 +52,7 @@ def test_all_units_are_tried_before_failures_are_named():
         return {"unit": unit}
 
     with pytest.raises(WorkError, match=r"2 unit\(s\) failed for good(?s:.*)-1: ValueError\('no root of -1'\)"):
-        list(_finished(SerialEngine(), work, [-1, 4, -2, 9], "extract"))
+        list(finished(SerialEngine(), work, [-1, 4, -2, 9], "extract"))
     assert done == [4, 9]
 
 
@@ -59,4 +61,4 @@ def test_a_full_disk_stops_at_once():
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        list(_finished(SerialEngine(), work, [1, 2], "extract"))
+        list(finished(SerialEngine(), work, [1, 2], "extract"))

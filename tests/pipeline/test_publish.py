@@ -8,14 +8,24 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedup import deduplicate
+from pipeline.groups import groups_of
 from pipeline.publish import publish_damage, publish_shard
 from pipeline.shards import Shard
 from pipeline.store import Store
 from stages import schema
-from tests.pipeline.corpus import RECIPE, UNITS, Row, fate, placed, write_units
+from tests.pipeline.corpus import RECIPE, UNITS, Row, fate, placed, search, write_units
 
-STAGES = ("same_record", "capture", "visible", "extract", "quality", "url_dedup", "exact_dedup", "minhash")
+STAGES = (
+    "same_record",
+    "capture",
+    "visible",
+    "extract",
+    "quality",
+    "url_dedup",
+    "exact_dedup",
+    "minhash",
+    "substrings",
+)
 
 
 def shards(parts):
@@ -27,10 +37,11 @@ def publish(folder, units, parts=1):
     """By shard: its manifest report, and its rows."""
     store = Store(Path(folder))
     sources = write_units(store, units)
-    deduplicate("key", output=store.root, recipe=RECIPE, sources=sources)
+    search(store, sources, RECIPE)
+    groups = groups_of(sources, RECIPE.dedup.group_pages)
     published = {}
     for shard in shards(parts):
-        record = publish_shard(shard, output=store.root, sources=sources, key="key")
+        record = publish_shard(shard, output=store.root, groups=groups, recipe=RECIPE, key="key")
         table = pq.ParquetFile(store.path(shard.name)).read()
         schema.check(table, schema.DOCUMENT if shard.stage is None else schema.REJECT)
         published[shard] = record["report"], table.to_pylist()
@@ -86,7 +97,7 @@ def test_a_published_shard_is_not_written_again(tmp_path):
     publish(tmp_path, units)
     shard = Shard(folder="en", index=0, count=1, language="en")
     before = (tmp_path / shard.name).stat().st_mtime_ns
-    publish_shard(shard, output=tmp_path, sources=(), key="key")
+    publish_shard(shard, output=tmp_path, groups=(), recipe=RECIPE, key="key")
     assert (tmp_path / shard.name).stat().st_mtime_ns == before
 
 
@@ -104,5 +115,5 @@ def test_counts_of_a_shard_are_those_of_its_rows(tmp_path):
 
 def test_no_damage_is_an_empty_table(tmp_path):
     store = Store(tmp_path)
-    publish_damage(store, write_units(store, placed([[Row(id="a" * 32)]])))
+    publish_damage(store, groups_of(write_units(store, placed([[Row(id="a" * 32)]])), 1))
     schema.check(pq.read_table(tmp_path / "quarantine/damaged.parquet"), schema.DAMAGE)

@@ -33,16 +33,19 @@ def test_the_shipped_recipe_is_the_design_s():
 
 def test_shipped_recipes():
     presets = {name: recipe.load(name) for name in recipe.shipped()}
-    assert list(presets) == ["c4", "fineweb", "fineweb2-europe", "refinedweb"]
+    assert list(presets) == ["c4", "fineweb", "fineweb2-europe", "refinedweb", "refinedweb-paper", "refinedweb-tokens"]
     assert all(preset.name == name for name, preset in presets.items())
     text_steps = {
-        name: preset.steps[preset.steps.index("language_filter") + 1 : -3] for name, preset in presets.items()
+        name: preset.steps[preset.steps.index("language_filter") + 1 : preset.steps.index("url_dedup")]
+        for name, preset in presets.items()
     }
     assert text_steps == {
         "c4": ("c4",),
         "fineweb": ("repetition", "quality", "c4", "fineweb"),
         "fineweb2-europe": ("repetition", "quality"),
-        "refinedweb": ("repetition", "quality", "line_corrections"),
+        **dict.fromkeys(
+            ("refinedweb", "refinedweb-paper", "refinedweb-tokens"), ("repetition", "quality", "line_corrections")
+        ),
     }
 
 
@@ -107,7 +110,7 @@ PROBLEMS = {
     "": "holds no mapping of settings",
     "- a": "holds no mapping of settings",
     "a: [b\nc: }": "not YAML",
-    "extends: nope": "no such recipe; choose one of c4, fineweb, fineweb2-europe, refinedweb, or give a .yaml",
+    "extends: nope": "no such recipe; choose one of c4, fineweb, .*refinedweb-tokens, or give a .yaml",
     "extends: gone.yaml": "gone.yaml: cannot be read",
     "extends: mine.yaml": "extends itself, by way of",
     "extends: 3": "extends: 3 is not the name or the file of a recipe",

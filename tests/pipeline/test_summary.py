@@ -75,7 +75,7 @@ def unit_record(path, captures):
 def summary_of(documents, rejects, parts=1, lost=0):
     captures = Counter(row["warc_path"] for row in documents + rejects)
     extracted = [unit_record(path, captures[path] + lost) for path in INPUTS]
-    decided = {"report": {"edges": 4, "cut": 1, "cpu_s": 3.0}}
+    decided = {"report": {"edges": 4, "cut": 1, "spans": 7, "orphaned": 2, "cpu_s": {"bands": 2.0, "decided": 1.0}}}
     return collect(RUN, extracted, decided, published_of(documents, rejects, parts), Counter(node=2))
 
 
@@ -90,6 +90,7 @@ def test_every_sum_is_that_of_the_rows(documents, rejects):
     assert totals["other_records"] == {"request": 6}
     assert totals["poisoned"] == 2
     assert summary["near_duplicates"] == {"edges": 4, "cut": 1}
+    assert summary["passages"] == {"spans": 7, "orphaned": 2}
     undecided = any(row["stage"] == UNDECIDED for row in rejects)
     shown = [stage for stage in FUNNEL if undecided or stage != UNDECIDED]
     assert [step["stage"] for step in summary["funnel"]] == shown

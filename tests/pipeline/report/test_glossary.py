@@ -1,11 +1,12 @@
 import pytest
 
 from pipeline import recipe
-from pipeline.dedup import NEAR_DUPLICATE, SAME_RECORD, SAME_TEXT, SAME_URL
+from pipeline.dedup.decisions import RULES
 from pipeline.report.glossary import rule_phrase, stage_phrase
 from stages import c4
 from stages.cascade import FUNNEL
 from stages.rules import BUILTIN
+from stages.substrings import EMPTIED, REPEATED
 
 
 @pytest.mark.parametrize("stage", FUNNEL)
@@ -17,7 +18,7 @@ def test_every_rule_that_is_data_is_explained():
     used = [(step, rules) for name in recipe.shipped() for step, rules in recipe.load(name).rule_sets.items() if rules]
     rules = [(step, rule.name) for step, rule_set in used for rule in rule_set.rules]
     rules += [("c4", rule) for rule in c4.PAGE_RULES]
-    rules += [SAME_RECORD, SAME_URL, SAME_TEXT, NEAR_DUPLICATE]
+    rules += [*RULES.items(), ("substrings", EMPTIED), ("substrings", REPEATED)]
     assert {rule_set.name for _, rule_set in used} == set(BUILTIN)
     assert [rule for rule in rules if not rule_phrase(*rule)] == []
 
