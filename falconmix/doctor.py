@@ -33,6 +33,7 @@ OPTIONAL = {
     "flash-attn": "faster attention on CUDA (extra `flash`)",
     "lm-eval": "evaluation (extra `eval`)",
     "obstore": "object stores (extra `s3`)",
+    "datasketch": "MinHash objects of datasketch, and its optimum in dedup-plan (extra `interop`)",
 }
 CREDENTIALS = {
     "AWS": ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
