@@ -82,7 +82,7 @@ bench-env: $(PEERS)/.ready
 $(PEERS)/.ready: benchmarks/constraints.txt constraints.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt \
-		'datatrove[io,processing]==0.10.1' spacy lxml_html_clean
+		'datatrove[io,processing]==0.10.1' spacy lxml_html_clean rensa pydivsufsort
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		--target $(PEERS)/trafilatura-same $(shell grep '^trafilatura==' constraints.txt)
 	touch $@

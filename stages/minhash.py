@@ -150,27 +150,35 @@ def _shingles(data: Utf8, i: int, tables: CharTables, width: int) -> Hashes:
     n_chars = decode(data.data, start, end, code_points)
     words = np.empty(n_chars // 2 + 1, np.uint64)
     n_words = shingle_words(code_points[:n_chars], tables, words)
-    width = min(width, n_words)
-    n_shingles = n_words - width + 1 if n_words else 0
-    shingles = np.empty(n_shingles, np.uint64)
+    return _widened(words[:n_words], min(width, n_words))
+
+
+@compiled
+def _widened(words: Hashes, width: int) -> Hashes:
+    """Hashes of all runs of `width` words; word by word over all runs, so that no run's arithmetic waits for itself."""
+    n_shingles = words.size - width + 1 if words.size else 0
+    shingles = words[:n_shingles].copy()
+    for j in range(1, width):
+        following = words[j:]
+        for k in range(n_shingles):
+            shingles[k] = shingles[k] * _SHINGLE_BASE + following[k]
     for k in range(n_shingles):
-        state = words[k]
-        for word in words[k + 1 : k + width]:
-            state = state * _SHINGLE_BASE + word
-        shingles[k] = mix64(state)
+        shingles[k] = mix64(shingles[k])
     return shingles
 
 
 @compiled
 def _minima(shingles: Hashes, functions: _Functions, out: Signatures) -> None:
-    """Smallest value of every hash function over the shingles; the inner loop is what the processor vectorises."""
-    out[:] = _MAX_32
-    a, b = functions.a, functions.b
-    for shingle in shingles:
-        x = np.uint32(shingle)
-        for k in range(out.size):
-            value = np.uint32(a[k] * x + b[k])
-            out[k] = min(value, out[k])
+    """Smallest value of every hash function over the shingles.
+
+    The inner loop runs over the shingles: its minimum stays in registers, and the processor takes eight at a time.
+    """
+    x = shingles.astype(np.uint32)
+    for k in range(out.size):
+        a, b, least = functions.a[k], functions.b[k], _MAX_32
+        for shingle in x:
+            least = min(least, np.uint32(a * shingle + b))
+        out[k] = least
 
 
 @compiled
