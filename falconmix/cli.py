@@ -14,9 +14,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from types import FrameType
 
 from falconmix import curation, deduplication, mixing, training
+from pipeline.interrupt import listening
 
 INTERRUPTED = 130
 
@@ -24,19 +24,19 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a page's text on a terminal that knows ASCII alone
     try:
-        code: int = options.run(options)
-        sys.stdout.flush()
+        with listening() as options.stop:
+            code: int = options.run(options)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _interrupted(options)
     except BrokenPipeError:
         return _unread()
     except SystemExit as end:
-        # Ray takes SIGTERM over while it runs and makes this of it; rich does where it finds the pipe closed.
+        # Ray takes SIGTERM over while it starts and makes this of it; rich does where it finds the pipe closed.
         return _interrupted(options) if end.code == signal.SIGTERM else _unread()
     except Exception as error:
         if options.debug:
@@ -82,10 +82,6 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; check the path and its permissions"
     return f"unexpected {type(error).__name__}: {error}{notes}\nPlease report this, with what --debug prints."
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def _curate(options: argparse.Namespace) -> int:
     )
     progress = Terminal(job.recipe.steps)
     try:
-        summary = curate(job, functools.partial(RayEngine, options.workers, options.address), progress)
+        summary = curate(job, functools.partial(RayEngine, options.workers, options.address, options.stop), progress)
     finally:
         progress.close()
     _show(options, summary)

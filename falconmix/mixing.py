@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:
     from pipeline.errors import WorkError
     from pipeline.ray_engine import RayEngine
 
-    engine = RayEngine(options.workers, options.address)
+    engine = RayEngine(options.workers, options.address, options.stop)
     failed = []
     try:
         for done, outcome in enumerate(engine.run(tokenize_shard, jobs), start=1):

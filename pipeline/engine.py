@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.interrupt import Stop
+
 U = TypeVar("U")
 R = TypeVar("R")
 
@@ -29,7 +31,7 @@ class Engine(Protocol):
     """Runs work over units."""
 
     def run(self, work: Callable[[U], R], units: Iterable[U]) -> Iterator[Outcome[U, R]]:
-        """Yield one outcome per unit, in the order in which they finish."""
+        """Yield one outcome per unit, in the order in which they finish; KeyboardInterrupt where a stop was asked."""
         ...
 
     def close(self) -> None:
@@ -40,13 +42,18 @@ class Engine(Protocol):
 class SerialEngine:
     """Runs units one after another in this process: for tests, and for reading a traceback."""
 
+    def __init__(self, stop: Stop | None = None) -> None:
+        self._stop = stop or Stop()
+
     def run(self, work: Callable[[U], R], units: Iterable[U]) -> Iterator[Outcome[U, R]]:
         """Yield one outcome per unit, in the order given."""
         for unit in units:
+            self._stop.check()
             try:
                 yield Outcome(unit=unit, result=work(unit), node=socket.gethostname())
             except Exception as error:
                 yield Outcome(unit=unit, error=error, node=socket.gethostname())
+        self._stop.check()
 
     def close(self) -> None:
         """Nothing to let go of."""

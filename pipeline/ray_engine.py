@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pipeline.engine import Outcome
 from pipeline.errors import UsageError
+from pipeline.interrupt import Stop
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -32,6 +33,8 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 PROBE_S = 10.0
+LISTEN_EVERY_S = 0.5
+"""How long a request to stop may wait for the units in flight."""
 OBJECT_STORE_BYTES = 128 << 20  # results are counts and names
 
 
@@ -40,18 +43,31 @@ class RayEngine:
 
     workers: tasks running at once; by default the cores of this machine, or those of the cluster.
     address: a running cluster's address; None starts Ray on this machine and ends it with `close`.
+    stop: the process's request to stop, honoured between Ray's calls and never within one.
     """
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+    def __init__(self, workers: int | None = None, address: str | None = None, stop: Stop | None = None) -> None:
+        self._stop = stop or Stop()
+        self._stop.check()
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
-        self._ray: Any = importlib.import_module("ray")  # here: the settings are read when Ray is first imported
-        handler = signal.getsignal(signal.SIGTERM)
-        self._start(workers, address)
-        signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own in place, which ends the process at once
-        self._workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        try:
+            with self._stop.held_back():
+                self._ray: Any = importlib.import_module("ray")  # here: it reads the settings when it is first imported
+                self._start(workers, address)
+                self._workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        except KeyboardInterrupt:
+            self._ray.shutdown()
+            raise
 
     def _start(self, workers: int | None, address: str | None) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            self._init(workers, address)
+        finally:
+            signal.signal(signal.SIGTERM, handler)  # Ray puts one in place that ends the process at once
+
+    def _init(self, workers: int | None, address: str | None) -> None:
         common: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "namespace": "falconmix"}
         if address is None:
             self._ray.init(
@@ -77,16 +93,21 @@ class RayEngine:
             retry_exceptions=[ConnectionError, TimeoutError],
             scheduling_strategy="SPREAD",
         )
-        shared = ray.put(work)
         waiting = iter(units)
-        window = self._window()
-        running = {task.remote(shared, unit): unit for unit in islice(waiting, window)}
-        while running:
-            done, _ = ray.wait(list(running), num_returns=1)
-            unit = running.pop(done[0])
-            yield self._outcome(unit, done[0])
-            for following in islice(waiting, 1):
-                running[task.remote(shared, following)] = following
+        running: dict[Any, U] = {}
+        with self._stop.held_back():
+            shared = ray.put(work)
+            window = self._window()
+        while True:
+            for unit in islice(waiting, window - len(running)):
+                with self._stop.held_back():
+                    running[task.remote(shared, unit)] = unit
+            if not running:
+                return
+            with self._stop.held_back():
+                done, _ = ray.wait(list(running), num_returns=1, timeout=LISTEN_EVERY_S)
+                outcomes: list[Outcome[U, R]] = [self._outcome(running.pop(reference), reference) for reference in done]
+            yield from outcomes
 
     def _window(self) -> int:
         """Tasks in flight: a few per worker where Ray holds the rest back, else no more than the workers asked for."""
@@ -104,7 +125,8 @@ class RayEngine:
 
     def close(self) -> None:
         """Leave the cluster; a Ray that was started here ends."""
-        self._ray.shutdown()
+        with self._stop.held_back():
+            self._ray.shutdown()
 
 
 def _probe(address: str) -> None:

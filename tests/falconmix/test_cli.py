@@ -1,5 +1,6 @@
 """The command line of the curation arm: exit codes, and one clear line for what is wrong. Ray is not started here."""
 
+import contextlib
 import io
 import json
 import os
@@ -30,7 +31,6 @@ def finished(sample, recipe_file, tmp_path_factory):
 @pytest.fixture
 def falconmix(capsys):
     """Run a command in this process; gives its exit code and what it printed."""
-    handler = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments):
         try:
@@ -39,8 +39,7 @@ def falconmix(capsys):
             code = end.code
         return code, *capsys.readouterr()
 
-    yield run
-    signal.signal(signal.SIGTERM, handler)
+    return run
 
 
 def commands():
@@ -174,6 +173,30 @@ def test_an_end_from_outside_exits_130_and_says_how_to_go_on(falconmix, finished
     code, out, err = falconmix("report", finished)
     assert (code, out) == (130, "")
     assert err == "falconmix report: interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize("after", ["nothing more", "an error"])
+def test_an_interrupt_that_a_library_swallowed_still_stops_the_run(
+    falconmix, sample, recipe_file, tmp_path, monkeypatch, after
+):
+    def swallowing(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the signal was not heard")
+        if after == "an error":
+            raise RuntimeError("no compiled object yet")
+
+    output = tmp_path / "out"
+    line = ["curate", sample / "sample-00000.warc.gz", "--output", output, "--recipe", recipe_file]
+    monkeypatch.setattr("pipeline.curate.compile_block_table", swallowing)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    code, out, err = falconmix(*line)
+    signal.signal(signal.SIGINT, before)
+    assert (code, out) == (130, "")
+    assert err == "falconmix curate: interrupted; run the same command again to go on\n"
+    assert (output / "run.json").exists()
+    assert not (output / ".lock").exists()
+    assert not (output / "manifest" / "extract").exists()
 
 
 def test_a_full_disk_is_named_with_the_file_and_the_mend(falconmix, finished, monkeypatch):

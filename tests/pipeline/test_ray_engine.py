@@ -1,5 +1,6 @@
 """The engine on a cluster of three nodes on this machine."""
 
+import contextlib
 import functools
 import os
 import signal
@@ -10,6 +11,7 @@ import pytest
 from pipeline import recipe
 from pipeline.curate import CurateJob, curate
 from pipeline.errors import UsageError
+from pipeline.interrupt import listening
 from pipeline.progress import Quiet
 from pipeline.ray_engine import SETTINGS, RayEngine
 
@@ -71,6 +73,49 @@ def test_units_are_drawn_as_they_are_needed(engine):
 def test_a_unit_whose_worker_is_killed_is_tried_again(engine, tmp_path):
     (outcome,) = engine.run(die_once, [str(tmp_path / "mark")])
     assert outcome.result == "second time"
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_driver_stops_though_something_swallowed_the_interrupt(address):
+    def units():
+        yield from (10, 11)
+        with contextlib.suppress(KeyboardInterrupt):
+            interrupt()
+            raise AssertionError("the signal was not heard")
+        yield from range(12, 1000)
+
+    finished = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    with pytest.raises(KeyboardInterrupt), listening() as stop:
+        engine = RayEngine(address=address, stop=stop)
+        try:
+            for outcome in engine.run(fail_or_double, units()):
+                finished.append(outcome.unit)
+        finally:
+            engine.close()
+    signal.signal(signal.SIGINT, before)
+    assert finished == []
+
+
+def test_an_interrupt_in_a_call_of_ray_waits_for_its_end_and_ray_is_left(address, monkeypatch):
+    ray = pytest.importorskip("ray")
+    init, returned = ray.init, []
+
+    def interrupted(**settings):
+        interrupt()
+        init(**settings)
+        returned.append(ray.is_initialized())
+
+    monkeypatch.setattr(ray, "init", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), listening() as stop:
+        RayEngine(address=address, stop=stop)
+    signal.signal(signal.SIGINT, before)
+    assert returned == [True]
+    assert not ray.is_initialized()
 
 
 def test_units_run_on_several_nodes(engine):

@@ -1,20 +1,19 @@
 import numpy as np
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.clusters import cluster_table, components
-from stages.schema import CLUSTER, check
-from stages.verify import Edges
+from stages.clusters import components, representatives
+
+Graph = tuple[int, list[tuple[int, int]]]
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], list[int]]:
-    """(number of rows, pairs of rows, order rank)."""
+def graphs(draw: st.DrawFn) -> Graph:
+    """(number of rows, pairs of rows)."""
     n = draw(st.integers(1, 10))
     row = st.integers(0, n - 1)
     pairs = draw(st.lists(st.tuples(row, row).filter(lambda pair: pair[0] != pair[1]), max_size=12))
-    return n, pairs, draw(st.permutations(range(n)))
+    return n, pairs
 
 
 def reachable(n: int, pairs: list[tuple[int, int]]) -> list[set[int]]:
@@ -27,16 +26,10 @@ def reachable(n: int, pairs: list[tuple[int, int]]) -> list[set[int]]:
     return reach
 
 
-def edges_of(pairs: list[tuple[int, int]], rank: list[int]) -> Edges:
-    ordered = sorted({tuple(sorted(pair, key=lambda row: rank[row])) for pair in pairs})
-    earlier, later = np.array(ordered, np.int64).reshape(-1, 2).T
-    return Edges(earlier=earlier, later=later, similarity=0.75 + 0.01 * np.arange(len(ordered)), n_cut=0)
-
-
 @settings(deadline=None)
 @given(graphs())
-def test_components_are_the_rows_that_can_be_reached(graph: tuple[int, list[tuple[int, int]], list[int]]) -> None:
-    n, pairs, _ = graph
+def test_components_are_the_rows_that_can_be_reached(graph: Graph) -> None:
+    n, pairs = graph
     earlier, later = np.array(pairs, np.int64).reshape(-1, 2).T
     assert components(n, earlier, later).tolist() == [min(rows) for rows in reachable(n, pairs)]
 
@@ -49,24 +42,13 @@ def test_a_long_chain_is_one_component() -> None:
 
 @settings(deadline=None)
 @given(graphs())
-def test_the_table_tells_every_cluster(graph: tuple[int, list[tuple[int, int]], list[int]]) -> None:
-    n, pairs, rank = graph
-    edges = edges_of(pairs, rank)
-    table = cluster_table(pa.array([f"id{row}" for row in range(n)]), np.array(rank), edges)
-    check(table, CLUSTER)
-    reach = reachable(n, pairs)
-    expected = []
+def test_a_document_goes_with_the_first_of_its_component_or_down_its_chain_of_neighbours(graph: Graph) -> None:
+    n, pairs = graph
+    docs = np.array([7 * row - 20 for row in range(n)], np.int64)  # numbers with gaps, some negative
+    earlier, later = docs[np.array([sorted(pair) for pair in pairs], np.int64).reshape(-1, 2)].T
+    joined = representatives(docs, earlier, later, "components")
+    assert joined.tolist() == [docs[min(rows)] for rows in reachable(n, pairs)]
+    chained = representatives(docs, earlier, later, "earlier-neighbour").tolist()
     for row in range(n):
-        if len(reach[row]) == 1:
-            continue
-        first = min(reach[row], key=lambda other: rank[other])
-        best = max(s for a, b, s in zip(edges.earlier, edges.later, edges.similarity, strict=True) if row in (a, b))
-        line = {
-            "id": f"id{row}",
-            "cluster_id": f"id{first}",
-            "representative_id": f"id{first}",
-            "similarity": best,
-            "cluster_size": len(reach[row]),
-        }
-        expected.append((rank[first], rank[row], line))
-    assert table.to_pylist() == [line for _, _, line in sorted(expected, key=lambda item: item[:2])]
+        before = [min(pair) for pair in pairs if max(pair) == row]
+        assert chained[row] == (chained[min(before)] if before else docs[row])
