@@ -41,6 +41,9 @@ def _add_curate(commands: Commands) -> None:
         help="refinedweb (default), fineweb, fineweb2-europe, c4, or a .yaml file",
     )
     command.add_argument("--language", nargs="+", default=(), metavar="xx", help="keep these languages only")
+    command.add_argument(
+        "--index", type=Path, metavar="DIR", help="index of earlier dumps: their copies are removed, this one is added"
+    )
     command.add_argument("--restart", action="store_true", help="discard what OUT holds and begin anew")
     command.add_argument("--strict", action="store_true", help="exit 1 where a part of an input could not be read")
     add_engine(command)
@@ -58,11 +61,14 @@ def _curate(options: argparse.Namespace) -> int:
         raise UsageError("give either INPUT files or --replay OUT")
     if options.reread and not options.replay:
         raise UsageError("--reread goes with --replay OUT; INPUT files are read anyway")
+    if options.index and options.replay:
+        raise UsageError("--index goes with INPUT files: a replay would find its own pages in it")
     job = CurateJob(
         inputs=tuple(options.inputs),
         replay=options.replay and options.replay.absolute(),
         reread=options.reread,
         output=options.output.absolute(),
+        index=options.index and options.index.absolute(),
         recipe=recipe.load(options.recipe, tuple(options.language)),
         restart=options.restart,
         strict=options.strict,

@@ -13,9 +13,11 @@ from typing import Any
 from pipeline import lookup, publish
 from pipeline.dedup.plan import Plan
 from pipeline.dedup.search import deduplicate
+from pipeline.dedup.segment import part_name
 from pipeline.engine import Engine
 from pipeline.errors import UsageError, WorkError
 from pipeline.groups import Group, Source, groups_of
+from pipeline.index import append, open_index, past_of
 from pipeline.inputs import Input, resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
@@ -42,6 +44,7 @@ class CurateJob:
     """What the user asked for.
 
     replay: folder of a finished run to decide again, in place of `inputs`; reread: see `pipeline.replay`.
+    index: folder of an index of earlier dumps, to compare with and to append to.
     """
 
     inputs: tuple[str, ...]
@@ -49,6 +52,7 @@ class CurateJob:
     recipe: Recipe
     replay: Path | None = None
     reread: bool = False
+    index: Path | None = None
     restart: bool = False
     strict: bool = False
 
@@ -62,9 +66,10 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
         raise UsageError(f"{job.output}: --output is the run to decide again; choose another folder")
     replay = open_replay(job.replay, job.recipe, reread=job.reread) if job.replay else None
     inputs = replay.inputs if replay else resolve(job.inputs)
+    index = open_index(job.index, job.recipe) if job.index else None
     with locked(job.output):
         origin = replay.origin if replay else None
-        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin)
+        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin, index=index)
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
             summary = read_summary(run.store)
@@ -103,6 +108,7 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
     check_pages(summary)
     write_report(store, summary)
+    _append_segment(run, groups)
     digests = {record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted}
     run.finish(replay.digests if replay else digests, [unit for record in extracted for unit in record["units"]])
     return summary
@@ -160,9 +166,18 @@ def _sources(run: Run, extracted: Sequence[Record]) -> Iterator[Source]:
 def _deduplicate(run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...]) -> Record:
     progress.phase("deduplicate", 1, 0)
     phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
-    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups), phases)
+    past = past_of(run.beside.index, run.beside.segments, len(groups)) if run.beside else None
+    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
     progress.advance(Counter())
     return decided
+
+
+def _append_segment(run: Run, groups: tuple[Group, ...]) -> None:
+    """The last step: later runs see the documents of a run that is whole."""
+    if run.beside:
+        places = sum(group.n_pages for group in groups)
+        parts = [part_name(group.number) for group in groups]
+        append(run.beside.index, run.beside.run, run.store, parts, places)
 
 
 def _shards(extracted: Sequence[Record], decided: Record) -> list[Shard]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-GROUP_BITS = 20
+GROUP_BITS = 24
 MAX_GROUPS = 1 << GROUP_BITS
 
 Docs = NDArray[np.int64]
@@ -40,6 +40,18 @@ class Group:
     def n_pages(self) -> int:
         """Pages that the recipe keeps."""
         return sum(source.n_pages for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A part of an index: a group of documents of earlier dumps.
+
+    path: its file. base: what is added to the places of its documents, negative.
+    """
+
+    number: int
+    path: str
+    base: int
 
 
 def groups_of(sources: Iterable[Source], pages_per_group: int) -> tuple[Group, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import UsageError
+from pipeline.index import Index, Segment
 from pipeline.inputs import Input
 from pipeline.lock import locked
 from pipeline.models import language_model_file, open_language_model
@@ -33,17 +35,36 @@ OURS = (
 )
 """All that a run writes into its folder."""
 
-DESCRIBED = {"format", "fingerprint", "recipe", "results_depend_on", "inputs"}
+DESCRIBED = {"index", "format", "fingerprint", "recipe", "results_depend_on", "inputs"}
 """The keys of `run.json`."""
 
 State = Literal["new", "resumed", "extended", "finished"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beside:
+    """The index that a run goes with.
+
+    run: names the output folder among the index's segments, for good. segments: those that the run is compared with,
+    fixed when it begins, whatever is appended meanwhile.
+    """
+
+    index: Index
+    run: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The segments by name."""
+        return [segment.name for segment in self.segments]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """An opened run.
 
-    fingerprint: digest of the recipe and all that results depend on. key: digest of the fingerprint and the inputs.
+    fingerprint: digest of the recipe and all that results depend on. key: digest of the fingerprint, the inputs, and
+    the segments of an index.
     """
 
     store: Store
@@ -52,11 +73,12 @@ class Run:
     fingerprint: str
     state: State
     origin: Mapping[str, Any] | None = None
+    beside: Beside | None = None
 
     @property
     def key(self) -> str:
-        """Changes with the inputs, the recipe, and the versions that results depend on."""
-        return run_key(self.fingerprint, self.inputs)
+        """Changes with the inputs, the recipe, the versions that results depend on, and the index."""
+        return run_key(self.fingerprint, self.inputs, self.beside.names if self.beside else ())
 
     def finish(self, digests: dict[str, str], units: Sequence[str]) -> None:
         """Mark the run finished.
@@ -81,21 +103,30 @@ class Run:
             "results_depend_on": results_depend_on(self.recipe),
             "inputs": inputs,
             "replay_of": self.origin,
+            "index": self.beside and _index_entry(self.beside),
         }
 
 
-def run_key(print_: str, inputs: Sequence[Input]) -> str:
-    """Digest of a fingerprint and a set of inputs, as 16 hex digits."""
+def run_key(print_: str, inputs: Sequence[Input], segments: Sequence[str] = ()) -> str:
+    """Digest of a fingerprint, a set of inputs, and the segments of an index in their order, as 16 hex digits."""
     parts = [print_, *sorted(f"{source.warc_path}\0{source.size}\0{source.digest}" for source in inputs)]
+    parts += segments
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def open_run(
-    store: Store, inputs: Sequence[Input], recipe: Recipe, *, restart: bool, origin: Mapping[str, Any] | None = None
+    store: Store,
+    inputs: Sequence[Input],
+    recipe: Recipe,
+    *,
+    restart: bool,
+    origin: Mapping[str, Any] | None = None,
+    index: Index | None = None,
 ) -> Run:
     """Compare what is asked with what is there. `origin`: what a replay depends on besides its recipe.
 
-    Raises UsageError where the folder holds something else, a run of another recipe, or inputs that are missing now.
+    Raises UsageError where the folder holds something else, a run of another recipe, one with an index where none is
+    given or the reverse, or inputs or segments that are missing now.
     """
     open_language_model(language_model_file(recipe))  # before any work: a file that is no model
     print_ = fingerprint(recipe, origin)
@@ -108,8 +139,31 @@ def open_run(
             store.remove(name)
     else:
         _check_recipe(store, earlier, print_)
-        state = _compare(store, earlier, inputs, run_key(print_, inputs))
-    return Run(store=store, recipe=recipe, inputs=tuple(inputs), fingerprint=print_, state=state, origin=origin)
+        state = _compare(store, earlier, inputs)
+        _check_index(store, earlier["index"], index)
+    beside = None
+    if state == "resumed" and earlier and _is_finished(store, run_key(print_, inputs, _names(earlier))):
+        state = "finished"
+    elif index:
+        beside = _beside(index, earlier and earlier["index"], state == "resumed")
+    return Run(
+        store=store,
+        recipe=recipe,
+        inputs=tuple(inputs),
+        fingerprint=print_,
+        state=state,
+        origin=origin,
+        beside=beside,
+    )
+
+
+def _names(earlier: dict[str, Any]) -> list[str]:
+    """The segments that a run was compared with."""
+    return list(earlier["index"]["segments"]) if earlier["index"] else []
+
+
+def _is_finished(store: Store, key: str) -> bool:
+    return store.exists(FINISHED) and bool(store.read_json(FINISHED)["key"] == key)
 
 
 def read_description(store: Store) -> dict[str, Any]:
@@ -135,15 +189,37 @@ def _check_recipe(store: Store, earlier: dict[str, Any], print_: str) -> None:
         )
 
 
-def _compare(store: Store, earlier: dict[str, Any], inputs: Sequence[Input], key: str) -> State:
+def _check_index(store: Store, earlier: dict[str, Any] | None, index: Index | None) -> None:
+    if (earlier is None) != (index is None):
+        had = "without an index" if earlier is None else f"with the index {earlier['folder']}"
+        raise UsageError(f"{store.root}: holds a run {had}; give the same --index or none, or --restart to begin anew")
+
+
+def _beside(index: Index, earlier: dict[str, Any] | None, goes_on: bool) -> Beside:
+    """A run that goes on is compared with the segments that it began with."""
+    run = earlier["run"] if earlier else uuid.uuid4().hex
+    if not (earlier and goes_on):
+        return Beside(index=index, run=run, segments=index.others(run))
+    there = {segment.name: segment for segment in index.segments}
+    gone = [name for name in earlier["segments"] if name not in there]
+    if gone:
+        raise UsageError(
+            f"{index.folder}: no longer holds the segment {gone[0]}, with which this run began; give --restart"
+        )
+    return Beside(index=index, run=run, segments=tuple(there[name] for name in earlier["segments"]))
+
+
+def _index_entry(beside: Beside) -> dict[str, Any]:
+    return {"folder": str(beside.index.folder), "run": beside.run, "segments": beside.names}
+
+
+def _compare(store: Store, earlier: dict[str, Any], inputs: Sequence[Input]) -> State:
     now = {source.warc_path: source.digest for source in inputs}
     before = {source["warc_path"]: source["digest"] for source in earlier["inputs"]}
     for name, digest in before.items():
         if now.get(name) != digest:
             what = "is no longer among the inputs" if name not in now else "has changed"
             raise UsageError(f"{name}: {what} since the run in {store.root}; give --restart to begin anew")
-    if store.exists(FINISHED) and store.read_json(FINISHED)["key"] == key:
-        return "finished"
     return "resumed" if len(now) == len(before) else "extended"
 
 

@@ -63,6 +63,7 @@ def collect(
         "corrections": _corrections(extracted),
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
         "passages": {name: decided["report"][name] for name in ("spans", "orphaned")},
+        "bridged": decided["report"]["bridged"],
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }

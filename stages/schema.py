@@ -210,6 +210,14 @@ SPAN = pa.schema(
 )
 """A removed passage; where its source changes half-way there are two rows, of which one ends where the next begins."""
 
+BRIDGED = pa.schema(
+    [
+        _ID,
+        _field("indexed_id", pa.string(), "document of an index that a member of its cluster is like"),
+    ]
+)
+"""A document kept beside an index, though one run over everything would have joined the two by way of a third."""
+
 DAMAGE = pa.schema(
     [
         _SOURCE[0],

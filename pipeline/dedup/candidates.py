@@ -6,19 +6,18 @@ that asked for them, so that it hears which of them failed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pipeline.dedup.exchange import by_hash
 from pipeline.dedup.home import Home, Step
+from pipeline.dedup.past import PastHome
 from pipeline.dedup.plan import Plan
 from pipeline.dedup.recurring import Recurring, mark_recurring
-from pipeline.groups import group_of
+from pipeline.groups import Docs, group_of
 from pipeline.phase import Phases, Report
 from stages.minhash import NO_KEY
 from stages.segment import Hashes
@@ -45,8 +44,8 @@ def verify_rules(plan: Plan) -> VerifyRules:
 def send_first_pairs(plan: Plan, phases: Phases, earlier: Sequence[Step]) -> int:
     """The first round: the exchange `FIRST`. Returns the number of band keys that recur."""
     parts = band_partitions(plan)
-    mark_recurring(plan, phases, _NAME, partial(_all_keys, plan=plan, earlier=earlier), parts)
-    sent = phases.run(_NAME, partial(_send_bands, plan=plan, earlier=earlier, parts=parts), plan.group_numbers)
+    mark_recurring(plan, phases, _NAME, partial(_all_keys, plan=plan, earlier=earlier), plan.homes, parts)
+    sent = phases.run(_NAME, partial(_send_bands, plan=plan, earlier=earlier, parts=parts), plan.homes)
     phases.run(FIRST, partial(_pair_first, plan=plan), parts)
     return sum(report["rows"] for report in sent)
 
@@ -57,18 +56,17 @@ def send_other_pairs(plan: Plan, phases: Phases) -> int:
     return sum(report["cut"] for report in reports)
 
 
-def _bands(number: int, plan: Plan, earlier: Sequence[Step]) -> Iterator[tuple[NDArray[np.int64], Hashes]]:
+def _bands(number: int, plan: Plan, earlier: Sequence[Step]) -> Iterator[tuple[Docs, Hashes]]:
     """(documents, keys) of each band, without the documents that have no words."""
-    home = Home(plan, number)
-    rows = home.living(earlier)
-    salt = np.uint64(0) if plan.recipe.minhash.across_languages else _salts(home.table["language"])[rows]
-    docs = home.docs[rows]
-    for band in range(plan.recipe.minhash.geometry.bands):
-        keys = home.band_keys(band, rows)
-        has_words = keys != NO_KEY
-        salted = (keys ^ salt)[has_words]
-        salted[salted == NO_KEY] = 1
-        yield docs[has_words], salted
+    if number in plan.group_numbers:
+        home = Home(plan, number)
+        rows = home.living(earlier)
+        docs, keys = home.docs[rows], home.band_keys(rows)
+    else:
+        docs, keys = PastHome(plan, number).bands()
+    for band in keys.T:
+        has_words = band != NO_KEY
+        yield docs[has_words], band[has_words]
 
 
 def _all_keys(number: int, *, plan: Plan, earlier: Sequence[Step]) -> Iterator[Hashes]:
@@ -89,7 +87,7 @@ def _send_bands(number: int, *, plan: Plan, earlier: Sequence[Step], parts: rang
 
 
 def _pair_first(part: int, *, plan: Plan) -> tuple[list[str], Report]:
-    rows = plan.exchange(_NAME).read(plan.group_numbers, part)
+    rows = plan.exchange(_NAME).read(plan.homes, part)
     buckets = candidate_groups(rows["key"].to_numpy(), rows["doc"].to_numpy())
     file = plan.exchange(_BUCKETS).write(part, _bucket_table(buckets))
     return [file, _send_pairs(plan, FIRST, part, first_pairs(buckets))], {"buckets": buckets.offsets.size - 1}
@@ -107,7 +105,7 @@ def _pair_others(part: int, *, plan: Plan) -> tuple[list[str], Report]:
 
 def _send_pairs(plan: Plan, name: str, part: int, pairs: Pairs) -> str:
     rows = pa.table({"earlier": pairs.earlier, "later": pairs.later, "part": np.full(pairs.later.size, part)})
-    return plan.exchange(name).write(part, rows, group_of(pairs.earlier), len(plan.groups))
+    return plan.exchange(name).write(part, rows, group_of(pairs.earlier), len(plan.homes))
 
 
 def _bucket_table(buckets: Buckets) -> pa.Table:
@@ -115,11 +113,3 @@ def _bucket_table(buckets: Buckets) -> pa.Table:
     first = np.zeros(buckets.members.size, np.bool_)
     first[buckets.offsets[:-1]] = True
     return pa.table({"doc": buckets.members, "first": pa.array(first)})
-
-
-def _salts(languages: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """A number per row that is the same for pages of one language and no other."""
-    encoded = languages.combine_chunks().dictionary_encode()
-    salts = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
-    rows: NDArray[np.uint64] = np.frombuffer(b"".join(salts), np.uint64)[encoded.indices.to_numpy()]
-    return rows

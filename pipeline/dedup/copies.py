@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.exchange import by_hash
 from pipeline.dedup.home import Home, Step, removals
+from pipeline.dedup.past import PastHome
 from pipeline.dedup.plan import Plan
 from pipeline.groups import Source, group_of
 from pipeline.phase import Phases, Report
@@ -40,10 +41,13 @@ def drop_repeated_records(plan: Plan, phases: Phases) -> Step:
 
 
 def drop_copies(plan: Plan, phases: Phases, step: str, column: str, earlier: Sequence[Step]) -> Step:
-    """Of the pages that earlier steps left and that have one key in `column`, the first in the order stays."""
+    """Of the pages that earlier steps left and that have one key in `column`, the first in the order stays.
+
+    The keys of an index count as earlier pages.
+    """
     parts = plan.partitions(plan.n_pages)
     send = partial(_send_keys, plan=plan, step=step, column=column, earlier=earlier, n_parts=len(parts))
-    phases.run(_keys(step), send, plan.group_numbers)
+    phases.run(_keys(step), send, plan.homes)
     phases.run(removals(step), partial(_find_copies, plan=plan, step=step), parts)
     return step, parts
 
@@ -96,20 +100,23 @@ def _find_repeated(part: int, *, plan: Plan) -> tuple[list[str], Report]:
 def _send_keys(
     number: int, *, plan: Plan, step: str, column: str, earlier: Sequence[Step], n_parts: int
 ) -> tuple[list[str], Report]:
-    home = Home(plan, number)
-    rows = home.table.take(pa.array(home.living(earlier)))
-    rows = rows.filter(rows[column].is_valid())
-    table = pa.table({"key": rows[column], "doc": rows["doc"], "id": rows["id"]})
-    receiver = by_hash(_first_words(rows[column].combine_chunks()), n_parts)
+    if number in plan.group_numbers:
+        rows = Home(plan, number).living_table(earlier)
+        rows = rows.filter(rows[column].is_valid())
+        table = pa.table({"key": rows[column], "doc": rows["doc"], "id": rows["id"]})
+    else:
+        of_kept = column == "url_key" and plan.recipe.dedup.url == "kept"
+        table = PastHome(plan, number).keys(column, of_kept=of_kept)
+    receiver = by_hash(_first_words(table["key"].combine_chunks()), n_parts)
     return [plan.exchange(_keys(step)).write(number, table, receiver, n_parts)], {}
 
 
 def _find_copies(part: int, *, plan: Plan, step: str) -> tuple[list[str], Report]:
-    table = plan.exchange(_keys(step)).read(plan.group_numbers, part)
+    table = plan.exchange(_keys(step)).read(plan.homes, part)
     docs = table["doc"].to_numpy()
     codes = table["key"].combine_chunks().dictionary_encode().indices.to_numpy()
     first = first_of_each(codes, docs)
-    copies = np.flatnonzero(docs[first] != docs)
+    copies = np.flatnonzero((docs[first] != docs) & (docs >= 0))
     rows = pa.table({"doc": docs[copies], "kept_id": table["id"].take(pa.array(first[copies]))})
     return [plan.exchange(removals(step)).write(part, rows, group_of(docs[copies]), len(plan.groups))], {}
 

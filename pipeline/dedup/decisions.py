@@ -16,6 +16,7 @@ from pipeline.dedup.copies import SAME_RECORD
 from pipeline.dedup.home import Home, Step
 from pipeline.dedup.passages import SOURCES, SPANS, SUBSTRINGS
 from pipeline.dedup.plan import Plan
+from pipeline.dedup.tables import bridged_of
 from pipeline.phase import Phases, Report, task_name
 from stages import schema
 
@@ -80,6 +81,7 @@ def _decide(number: int, *, plan: Plan, steps: Sequence[Step]) -> tuple[list[str
         "text_bytes": _text_bytes(plan, home, living, steps),
         "spans": spans.num_rows,
         "orphaned": _orphaned(plan, home, steps),
+        "bridged": 0 if plan.past is None else len(bridged_of(plan, number, steps)["kept"].unique()),
     }
     return files, report
 

@@ -1,4 +1,4 @@
-"""Verified edges: the shingle sets of earlier documents go to the groups of the later ones, and are compared there."""
+"""Verified edges: what an earlier document is compared by goes to the groups of the later ones, to be compared."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.candidates import FIRST, OTHER, UNLIKE, band_partitions
 from pipeline.dedup.home import Home
+from pipeline.dedup.likeness import described, similarities, sketch_column
+from pipeline.dedup.past import PastHome
 from pipeline.dedup.plan import Plan
 from pipeline.groups import group_of
 from pipeline.phase import Phases, Report
-from stages.minhash import ShingleSets, shingle_sets
-from stages.verify import similarities
 
 EDGES = {FIRST: "first_edges", OTHER: "other_edges"}
 """By round, the exchange of edges, each with the group of its later document alone: `EDGE`."""
@@ -29,14 +29,13 @@ Rows = NDArray[np.int64]
 
 def verify_pairs(plan: Plan, phases: Phases, pairs: str) -> int:
     """Verify the pairs of one round; returns the number of edges, those of both rounds counted twice."""
-    phases.run(_SETS[pairs], partial(_send_sets, plan=plan, pairs=pairs), plan.group_numbers)
+    phases.run(_SETS[pairs], partial(_send_sets, plan=plan, pairs=pairs), plan.homes)
     reports = phases.run(EDGES[pairs], partial(_compare, plan=plan, pairs=pairs), plan.group_numbers)
     return sum(report["edges"] for report in reports)
 
 
 def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Report]:
     """One row for each earlier document and group of later ones: its set, the later documents, and who asked."""
-    home = Home(plan, number)
     asked = plan.exchange(pairs).read(band_partitions(plan), number)
     earlier, later, part = (asked[name].to_numpy() for name in ("earlier", "later", "part"))
     to = group_of(later)
@@ -47,14 +46,19 @@ def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Repor
     starts = np.flatnonzero(new)
     ends = np.append(starts, earlier.size)
     docs = np.unique(earlier)
-    rows = home.rows_of(docs)
-    sets = _sets(home, rows, plan)
-    mine = np.searchsorted(docs, earlier[starts])
+    if number in plan.group_numbers:
+        home = Home(plan, number)
+        rows = home.rows_of(docs)
+        ids, sets = home.table["id"].take(pa.array(rows)).combine_chunks(), _described(home, rows, plan)
+    else:
+        ids, *sketches = PastHome(plan, number).sketches(docs)
+        sets = sketch_column(*sketches)
+    mine = pa.array(np.searchsorted(docs, earlier[starts]))
     table = pa.table(
         {
             "earlier": earlier[starts],
-            "id": home.table["id"].take(pa.array(rows[mine])),
-            "set": _as_lists(sets).take(pa.array(mine)),
+            "id": ids.take(mine),
+            "set": sets.take(mine),
             "later": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(later)),
             "part": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(part)),
         }
@@ -64,13 +68,13 @@ def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Repor
 
 def _compare(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Report]:
     home = Home(plan, number)
-    sent = plan.exchange(_SETS[pairs]).read(plan.group_numbers, number).combine_chunks()
-    theirs, their_row = _from_lists(sent["set"]), pc.list_parent_indices(sent["later"]).to_numpy()
+    sent = plan.exchange(_SETS[pairs]).read(plan.homes, number).combine_chunks()
+    theirs, their_row = sent["set"].combine_chunks(), pc.list_parent_indices(sent["later"]).to_numpy()
     later, part = (pc.list_flatten(sent[name]).to_numpy() for name in ("later", "part"))
     new = np.ones(later.size, np.bool_)  # one pair, asked for by many partitions
     new[1:] = (later[1:] != later[:-1]) | (their_row[1:] != their_row[:-1])
     docs, own_row = np.unique(later[new], return_inverse=True)
-    found = similarities(theirs, their_row[new], _sets(home, home.rows_of(docs), plan), own_row)
+    found = similarities(theirs, their_row[new], _described(home, home.rows_of(docs), plan), own_row)
     like = found >= plan.recipe.minhash.threshold
     rows = their_row[new][like]
     edges = pa.table(
@@ -86,20 +90,9 @@ def _compare(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Report]
     return files, {"edges": edges.num_rows, "compared": int(new.sum())}
 
 
-def _sets(home: Home, rows: Rows, plan: Plan) -> ShingleSets:
-    """Shingle sets of documents, in the order of `rows`."""
+def _described(home: Home, rows: Rows, plan: Plan) -> pa.Array:
+    """What documents are compared by, in the order of `rows`."""
     ascending = np.argsort(rows)
-    sets = shingle_sets(home.texts(rows[ascending]), plan.recipe.minhash.geometry)
     place = np.empty(rows.size, np.int64)
     place[ascending] = np.arange(rows.size)
-    return _from_lists(_as_lists(sets).take(pa.array(place)))
-
-
-def _as_lists(sets: ShingleSets) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.values))
-
-
-def _from_lists(lists: pa.Array | pa.ChunkedArray) -> ShingleSets:
-    sizes = pc.list_value_length(lists).to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return ShingleSets(pc.list_flatten(lists).to_numpy(), offsets)
+    return described(plan, home.texts(rows[ascending])).take(pa.array(place))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.dedup.plan import Plan
 from pipeline.groups import Docs
 from pipeline.unit import table_name
 from stages.keys import band_column
+from stages.minhash import NO_KEY
 
 Rows = NDArray[np.int64]
 
@@ -66,11 +68,20 @@ class Home:
         dead = np.isin(self.docs, np.concatenate([np.empty(0, np.int64), *(column.to_numpy() for column in gone)]))
         return np.flatnonzero(~dead)
 
-    def band_keys(self, band: int, rows: Rows) -> NDArray[np.uint64]:
-        """Keys of one band, uint64[n]."""
-        name = band_column(band)
-        keys: NDArray[np.uint64] = keys_table(self._plan, self._group, [name])[name].to_numpy()[rows]
-        return keys
+    def living_table(self, steps: Sequence[Step]) -> pa.Table:
+        """The documents that no step has removed."""
+        return self.table.take(pa.array(self.living(steps)))
+
+    def band_keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Band keys, uint64[n, bands]; those of one language differ from those of any other, if that is asked."""
+        names = [band_column(band) for band in range(self._plan.recipe.minhash.geometry.bands)]
+        table = keys_table(self._plan, self._group, names)
+        keys = np.stack([table[name].to_numpy()[rows] for name in names], axis=1)
+        if self._plan.recipe.minhash.across_languages:
+            return keys
+        salted = keys ^ _salts(self.table["language"])[rows, None]
+        salted[salted == NO_KEY] += np.uint64(1)
+        return np.where(keys == NO_KEY, np.uint64(NO_KEY), salted)
 
     def texts(self, rows: Rows) -> pa.Array:
         """Corrected texts of rows that ascend, as large strings."""
@@ -91,3 +102,11 @@ class Home:
 
     def _n_rows(self, unit: str) -> int:
         return int(pq.read_metadata(self._plan.store.path(table_name("keys", unit))).num_rows)
+
+
+def _salts(languages: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """A number per row that is the same for pages of one language and no other."""
+    encoded = languages.combine_chunks().dictionary_encode()
+    salts = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
+    rows: NDArray[np.uint64] = np.frombuffer(b"".join(salts), np.uint64)[encoded.indices.to_numpy()]
+    return rows

@@ -22,7 +22,7 @@ from stages.dedup_order import ORDER_COLUMNS, order_keys
 DOCUMENTS = "documents"
 _SAMPLE, _SENT, _PLACES = "order_sample", "order_sent", "order_places"
 _SAMPLES_PER_GROUP = 64
-_KEPT = ["id", "warc_path", "warc_offset", "language", "text_bytes", "url_key", "text_key"]
+_KEPT = ["id", "crawl", "warc_path", "warc_offset", "language", "text_bytes", "url_key", "text_key"]
 
 
 def number_documents(plan: Plan, phases: Phases) -> int:

@@ -46,7 +46,7 @@ Rows = NDArray[np.int64]
 def find_passages(plan: Plan, phases: Phases, earlier: Sequence[Step], text_bytes: int) -> Step:
     """Write `SPANS` and `SOURCES` of the pages that earlier steps left, and which of them have too little left."""
     parts = plan.partitions(text_bytes // _BYTES_PER_WORD)
-    mark_recurring(plan, phases, _WINDOWS, partial(_all_windows, plan=plan, earlier=earlier), parts)
+    mark_recurring(plan, phases, _WINDOWS, partial(_all_windows, plan=plan, earlier=earlier), plan.group_numbers, parts)
     phases.run(_WINDOWS, partial(_send_windows, plan=plan, earlier=earlier, parts=parts), plan.group_numbers)
     phases.run(_REPEATS, partial(_find_first, plan=plan), parts)
     phases.run(_TEXTS, partial(_send_texts, plan=plan, parts=parts), plan.group_numbers)

@@ -26,10 +26,10 @@ Keys = Callable[[int], Iterable[Hashes]]
 _S32 = np.uint64(32)
 
 
-def mark_recurring(plan: Plan, phases: Phases, name: str, keys: Keys, parts: range) -> None:
-    """Send all keys of all groups, and mark those that recur; `recurring` reads the marks."""
-    phases.run(_heads(name), partial(_send, plan=plan, name=name, keys=keys, n_parts=len(parts)), plan.group_numbers)
-    phases.run(_marks(name), partial(_mark, plan=plan, name=name), parts)
+def mark_recurring(plan: Plan, phases: Phases, name: str, keys: Keys, groups: range, parts: range) -> None:
+    """Send all keys of these groups, and mark those that recur; `Recurring` reads the marks."""
+    phases.run(_heads(name), partial(_send, plan=plan, name=name, keys=keys, n_parts=len(parts)), groups)
+    phases.run(_marks(name), partial(_mark, plan=plan, name=name, groups=groups), parts)
 
 
 class Recurring:
@@ -70,13 +70,13 @@ def _send(number: int, *, plan: Plan, name: str, keys: Keys, n_parts: int) -> tu
     return [file], {"keys": rows.num_rows}
 
 
-def _mark(part: int, *, plan: Plan, name: str) -> tuple[list[str], Report]:
-    pieces = [plan.exchange(_heads(name)).read([number], part)["head"].to_numpy() for number in plan.group_numbers]
+def _mark(part: int, *, plan: Plan, name: str, groups: range) -> tuple[list[str], Report]:
+    pieces = [plan.exchange(_heads(name)).read([number], part)["head"].to_numpy() for number in groups]
     sketch = empty_sketch(sum(piece.size for piece in pieces))
     for piece in pieces:
         count(sketch, piece.astype(np.uint64) << _S32)
     marks = [np.packbits(repeated(sketch, piece.astype(np.uint64) << _S32)) for piece in pieces]
-    receiver = np.repeat(plan.group_numbers, [packed.size for packed in marks])
+    receiver = np.repeat(groups, [packed.size for packed in marks])
     rows = pa.table({"marks": np.concatenate([np.empty(0, np.uint8), *marks])})
     found = sum(int(np.bitwise_count(packed).sum()) for packed in marks)
-    return [plan.exchange(_marks(name)).write(part, rows, receiver, len(plan.groups))], {"recurring": found}
+    return [plan.exchange(_marks(name)).write(part, rows, receiver, len(groups))], {"recurring": found}

@@ -20,7 +20,8 @@ from pipeline.dedup.home import Step
 from pipeline.dedup.order import number_documents
 from pipeline.dedup.passages import find_passages
 from pipeline.dedup.plan import Plan
-from pipeline.dedup.tables import CLUSTERS, SPANS_TABLE, write_tables
+from pipeline.dedup.segment import part_name, write_segment
+from pipeline.dedup.tables import BRIDGED_TABLE, CLUSTERS, SPANS_TABLE, write_tables
 from pipeline.manifest import Manifest
 from pipeline.phase import Phases, Record, Report
 
@@ -36,8 +37,10 @@ def deduplicate(plan: Plan, phases: Phases) -> Record:
     manifest = Manifest(plan.store, PHASE)
     if not (record := manifest.done("all", phases.key)):
         report = _search(plan, phases) | {"cpu_s": dict(phases.cpu_s)}
-        decided = [name(group) for name in (removed_name, sizes_name, spans_name) for group in plan.group_numbers]
-        record = manifest.finish("all", phases.key, [CLUSTERS, SPANS_TABLE, *decided], report)
+        parts = [removed_name, sizes_name, spans_name, *([] if plan.past is None else [part_name])]
+        files = [CLUSTERS, SPANS_TABLE, *([] if plan.past is None else [BRIDGED_TABLE])]
+        files += [name(group) for name in parts for group in plan.group_numbers]
+        record = manifest.finish("all", phases.key, files, report)
     for folder in plan.store.path(FOLDER).iterdir():
         if folder.name != DECIDED:
             plan.store.remove(f"{FOLDER}/{folder.name}")
@@ -48,21 +51,27 @@ def _search(plan: Plan, phases: Phases) -> Report:
     rules = plan.recipe.dedup
     text_bytes = number_documents(plan, phases)
     steps: list[Step] = [drop_repeated_records(plan, phases)]
+    before = [list(steps)]
     if rules.url == "reached":
         steps.append(drop_copies(plan, phases, *URL, steps))
+    before.append(list(steps))
     if rules.exact:
         steps.append(drop_copies(plan, phases, *TEXT, steps))
+    before.append(list(steps))
     recurring = send_first_pairs(plan, phases, steps)
     verify_pairs(plan, phases, FIRST)
     n_cut = send_other_pairs(plan, phases)
     verify_pairs(plan, phases, OTHER)
     found, n_edges = cluster(plan, phases)
     steps.append(found)
+    before.append(list(steps))
+    if plan.past is not None:
+        write_segment(plan, phases, before)
     if rules.url == "kept":
         steps.append(drop_copies(plan, phases, *URL, steps))
     if plan.recipe.substrings:
         steps.append(find_passages(plan, phases, steps, text_bytes))
-    write_tables(plan, phases, with_spans=plan.recipe.substrings is not None)
+    write_tables(plan, phases, steps)
     return _report(decide(plan, phases, steps)) | {"edges": n_edges, "cut": n_cut, "recurring_bands": recurring}
 
 
@@ -71,5 +80,5 @@ def _report(groups: list[Report]) -> Report:
     for report in groups:
         stages.update(report["stages"])
         text_bytes.update(report["text_bytes"])
-    totals = {name: sum(report[name] for report in groups) for name in ("spans", "orphaned")}
+    totals = {name: sum(report[name] for report in groups) for name in ("spans", "orphaned", "bridged")}
     return {"stages": dict(stages), "text_bytes": dict(text_bytes), **totals}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from stages.minhash import Geometry
 
 EXACT = MinhashRecipe(geometry=Geometry(bands=32, rows=1))
 """A search that misses no pair: at J = .75 with a chance of .25³²."""
+MEMORY = Path("/dev/shm")
+"""A run of many small phases waits for the disk above all."""
 PRIORITY = ("preferred",)
 RECIPE = Recipe(name="test", languages=("en", "de"), source_priority=PRIORITY, minhash=EXACT)
 
@@ -114,7 +117,7 @@ def near_duplicates(a: Row, b: Row) -> bool:
     return a.language == b.language and both / either >= EXACT.threshold
 
 
-def write_units(store: Store, units: Sequence[Sequence[Row]]) -> list[Source]:
+def write_units(store: Store, units: Sequence[Sequence[Row]], geometry: Geometry = EXACT.geometry) -> list[Source]:
     """Write each unit's tables."""
     sources = []
     for rows in units:
@@ -126,7 +129,7 @@ def write_units(store: Store, units: Sequence[Sequence[Row]]) -> list[Source]:
         tables = {
             "extracted": (pa.Table.from_pylist(passing + judged, schema.EXTRACTED), schema.EXTRACTED),
             "dropped": (pa.Table.from_pylist(dropped, schema.REJECT), schema.REJECT),
-            "keys": (pa.Table.from_batches([keys.keys_of(batch, EXACT.geometry)]), keys.schema(EXACT.geometry)),
+            "keys": (pa.Table.from_batches([keys.keys_of(batch, geometry)]), keys.schema(geometry)),
             "damage": (schema.DAMAGE.empty_table(), schema.DAMAGE),
         }
         for folder, (table, declared) in tables.items():
@@ -136,9 +139,9 @@ def write_units(store: Store, units: Sequence[Sequence[Row]]) -> list[Source]:
     return sources
 
 
-def search(store, sources, recipe):
+def search(store, sources, recipe, past=None):
     """Deduplicate units in this process."""
-    plan = Plan(store=store, recipe=recipe, groups=groups_of(sources, recipe.dedup.group_pages))
+    plan = Plan(store=store, recipe=recipe, groups=groups_of(sources, recipe.dedup.group_pages), past=past)
     return deduplicate(plan, Phases(name="dedup", engine=SerialEngine(), progress=Quiet(), store=store, key="key"))
 
 

@@ -75,7 +75,16 @@ def unit_record(path, captures):
 def summary_of(documents, rejects, parts=1, lost=0):
     captures = Counter(row["warc_path"] for row in documents + rejects)
     extracted = [unit_record(path, captures[path] + lost) for path in INPUTS]
-    decided = {"report": {"edges": 4, "cut": 1, "spans": 7, "orphaned": 2, "cpu_s": {"bands": 2.0, "decided": 1.0}}}
+    decided = {
+        "report": {
+            "edges": 4,
+            "cut": 1,
+            "spans": 7,
+            "orphaned": 2,
+            "bridged": 0,
+            "cpu_s": {"bands": 2.0, "decided": 1.0},
+        }
+    }
     return collect(RUN, extracted, decided, published_of(documents, rejects, parts), Counter(node=2))
 
 

@@ -20,10 +20,8 @@ from pipeline.recipe import DedupRecipe
 from pipeline.store import Store
 from stages import windows
 from stages.substrings import SubstringRules, cut, find_spans
-from tests.pipeline.corpus import EXACT, RECIPE, UNITS, Row, fate, near_duplicates, placed, search, write_units
+from tests.pipeline.corpus import EXACT, MEMORY, RECIPE, UNITS, Row, fate, near_duplicates, placed, search, write_units
 
-MEMORY = Path("/dev/shm")
-"""A run of many small phases waits for the disk above all."""
 ADDRESS = "http://a.example/"
 WHOLE = DedupRecipe()
 CUT_UP = DedupRecipe(group_pages=2, partition_rows=3)
