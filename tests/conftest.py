@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,33 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "extends: refinedweb\nname: test\nurl: {block_lists: [blocked.txt]}\nopt_out: {drop: [noai]}\n"
     )
     return folder / "recipe.yaml"
+
+
+@pytest.fixture(scope="session")
+def curated(sample: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run over the sample; for reading alone."""
+    return _curated([sample], recipe_file, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def curated_file(sample: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run over the sample's first file; for reading alone."""
+    return _curated([sample / "sample-00000.warc.gz"], recipe_file, tmp_path_factory)
+
+
+def _curated(inputs: Sequence[Path], recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from pipeline import recipe
+    from pipeline.curate import CurateJob, curate
+    from pipeline.engine import SerialEngine
+    from pipeline.progress import Quiet
+
+    job = CurateJob(
+        inputs=tuple(map(str, inputs)),
+        output=tmp_path_factory.mktemp("curated") / "out",
+        recipe=recipe.load(str(recipe_file)),
+    )
+    curate(job, SerialEngine, Quiet())
+    return job.output
 
 
 settings.register_profile("tests", deadline=None)  # a test never passes or fails by time

@@ -11,10 +11,6 @@ from mixtures.shards import finish, install_tokenizer, plan_tokenize, tokenize_s
 from mixtures.spec import load_mixture
 from mixtures.stream import Stream
 from mixtures.tokenizer import open_tokenizer, train_bpe
-from pipeline import recipe
-from pipeline.curate import CurateJob, curate
-from pipeline.engine import SerialEngine
-from pipeline.progress import Quiet
 from pipeline.why import why
 
 MIXTURE = {
@@ -32,14 +28,8 @@ MIXTURE = {
 
 
 @pytest.fixture(scope="module")
-def output(sample, recipe_file, tmp_path_factory):
-    job = CurateJob(
-        inputs=(str(sample / "sample-00000.warc.gz"),),
-        output=tmp_path_factory.mktemp("lineage") / "out",
-        recipe=recipe.load(str(recipe_file)),
-    )
-    curate(job, SerialEngine, Quiet())
-    return job.output
+def output(curated_file):
+    return curated_file
 
 
 @pytest.fixture(scope="module")

@@ -40,10 +40,9 @@ def finish(command):
 
 
 @pytest.fixture(scope="session")
-def reference(command, tmp_path_factory):
-    output = tmp_path_factory.mktemp("reference")
-    finish(command(output))
-    return digests(output)
+def reference(curated):
+    """What one process without Ray writes."""
+    return digests(curated)
 
 
 def test_workers_order_and_hash_seed_change_no_byte(command, reference, tmp_path):
