@@ -53,6 +53,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "cascade": Benchmark(line=f"cascade.py --input {DATA}/warc --doomed 0.65 --rounds 3", render=render.cascade),
     "curation-cost": Benchmark(line=f"curation_cost.py --input {DATA}/warc", render=render.curation_cost),
     "urls": Benchmark(line=f"urls.py --input {DATA}/warc", render=render.urls),
+    "dedup": Benchmark(line=f"dedup.py --input {DATA}/text", render=render.dedup),
     "survival": Benchmark(
         line=f"survival.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl", render=render.survival
     ),

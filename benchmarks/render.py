@@ -180,6 +180,56 @@ def corrections(figures: Figures) -> str:
     return table(headings, [[f"{counts['texts']:,}", *shares]])
 
 
+def dedup(figures: Figures) -> str:
+    """Costs of all sides per document, recall, and the ratios beside their goals."""
+    n = figures["documents"]
+    rensa, spans, own = figures["rensa"], figures["substrings"], figures["search"]
+    signatures = [["**falconmix, from the text**", _us(figures["signature_s"], n)]]
+    signatures += [[f"datatrove, words by {words}", _us(of["signature_s"], n)] for words, of in _datatrove(figures)]
+    signatures += [
+        ["rensa, from the text by strings of five words", _us(rensa["text_s"], n)],
+        ["rensa, from the text by single words", _us(rensa["words_s"], n)],
+        ["rensa, `update` and `digest` alone, strings made before", _us(rensa["update_s"], n)],
+        ["rensa, the same for all at once", _us(rensa["batch_s"], n)],
+    ]
+    searches = [[f"**falconmix, `{own['preset']}`**", *_search(own | {"recall": figures["recall"]}, n)]]
+    searches += [[f"datatrove, words by {words}", *_search(of, n)] for words, of in _datatrove(figures)]
+    passages = [
+        ["**falconmix, whole pass**", f"{spans['falconmix_s']:.2f}"],
+        ["pydivsufsort, suffix array alone", f"{spans['pydivsufsort_s']:.2f}"],
+    ]
+    ratios = [[f"`{name}`", f"**{figures[name]:.1f}**", f"{goal:.0f}"] for name, goal in figures["goals"].items()]
+    same = "the same words covered" if figures["same_spans"] else "**other words covered**"
+    return "\n\n".join(
+        [
+            f"{n:,} documents of {figures['mean_words']:.0f} words on average, {figures['text_bytes'] / 1e6:.0f} MB; "
+            f"{figures['planted']['pairs']:,} planted pairs, {figures['similar_pairs']:,} of J ≥ .8.",
+            table(["ratio", "is", "goal"], ratios),
+            table(["signatures of 112 functions", "CPU µs a document"], signatures),
+            table(
+                ["near-duplicate search", "CPU µs a document", "recall", "in", "out", "start-up, CPU s"],
+                searches,
+            ),
+            table([f"exact substrings, {spans['words_covered']:,} words covered", "CPU s"], passages),
+            f"Both find {same}.",
+        ]
+    )
+
+
+def _datatrove(figures: Figures) -> Iterable[tuple[str, Figures]]:
+    names = {"spacy": "spaCy", "spaces": "white space"}
+    return [(names[words], of) for words, of in figures["datatrove"].items()]
+
+
+def _search(side: Figures, n: int) -> list[str]:
+    counts = [f"{side['documents']:,}", f"{side['kept']:,}", f"{side['start_up_s']:.1f}"]
+    return [_us(side["search_s"], n), f"{side['recall']:.4f}", *counts]
+
+
+def _us(seconds: float, n: int) -> str:
+    return f"{1e6 * seconds / n:,.1f}"
+
+
 def _sum_of(by_work: Figures, works: Sequence[str]) -> float | None:
     found = [by_work[work] for work in works if work in by_work]
     return sum(found) if found else None

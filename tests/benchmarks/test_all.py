@@ -84,6 +84,35 @@ def test_losses_of_the_gates_are_shown_with_their_bound():
     assert "| with gates | 15.00 | 5.00 | 13.00 | 8.50 |" in text
 
 
+def test_deduplication_shows_ratios_costs_and_recall():
+    side = {"search_s": 2.0, "start_up_s": 1.5, "documents": 1000, "kept": 800}
+    text = render.dedup(
+        {
+            "documents": 1000,
+            "mean_words": 505.4,
+            "text_bytes": 3 * 10**6,
+            "planted": {"documents": 1000, "pairs": 300, "passages": 90},
+            "similar_pairs": 50,
+            "goals": {"search_vs_datatrove": 10.0},
+            "search_vs_datatrove": 3.0,
+            "recall": 1.0,
+            "same_spans": True,
+            "signature_s": 0.02,
+            "rensa": {"text_s": 0.3, "words_s": 0.05, "update_s": 0.04, "batch_s": 0.03},
+            "search": {"preset": "refinedweb", **side},
+            "datatrove": {"spacy": {"signature_s": 5.0, **side, "search_s": 6.0, "recall": 0.975}},
+            "substrings": {"words_covered": 12345, "falconmix_s": 0.5, "pydivsufsort_s": 1.75},
+        }
+    )
+    assert "| `search_vs_datatrove` | **3.0** | 10 |" in text
+    assert "| **falconmix, from the text** | 20.0 |" in text
+    assert "| datatrove, words by spaCy | 5,000.0 |" in text
+    assert "| **falconmix, `refinedweb`** | 2,000.0 | 1.0000 | 1,000 | 800 | 1.5 |" in text
+    assert "| datatrove, words by spaCy | 6,000.0 | 0.9750 | 1,000 | 800 | 1.5 |" in text
+    assert "| exact substrings, 12,345 words covered | CPU s |" in text
+    assert "the same words covered" in text
+
+
 def test_rendering_alone_runs_nothing(repository, tmp_path):
     done = subprocess.run(
         [sys.executable, "benchmarks/all.py", "--only", "--help"], capture_output=True, text=True, cwd=repository
