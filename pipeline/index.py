@@ -61,9 +61,13 @@ class Index:
     settings: str
     segments: tuple[Segment, ...]
 
-    def others(self, run: str) -> tuple[Segment, ...]:
-        """The segments of other runs, which a run is compared with."""
-        return tuple(segment for segment in self.segments if segment.run != run)
+    def before(self, run: str) -> tuple[Segment, ...]:
+        """The segments that a run is compared with: those before its own, all where it has none yet.
+
+        Later runs were compared with its own; were it compared with theirs, what both have would be lost to both.
+        """
+        runs = [segment.run for segment in self.segments]
+        return self.segments[: runs.index(run)] if run in runs else self.segments
 
 
 def segment_schema(geometry: Geometry) -> pa.Schema:
@@ -157,7 +161,9 @@ def append(index: Index, run: str, source: Store, parts: Sequence[str], places: 
                 shutil.copyfile(source.path(part), path)
         segment = _described(index.folder, name, run, named, places)
         now = read_index(index.folder).segments if target.exists(POINTER) else ()
-        _point(index.folder, index.settings, [*(one for one in now if one.run != run), segment])
+        known = any(one.run == run for one in now)
+        replaced = [segment if one.run == run else one for one in now]
+        _point(index.folder, index.settings, replaced if known else [*now, segment])
         _sweep(index.folder)
     return segment
 

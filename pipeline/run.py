@@ -199,7 +199,7 @@ def _beside(index: Index, earlier: dict[str, Any] | None, goes_on: bool) -> Besi
     """A run that goes on is compared with the segments that it began with."""
     run = earlier["run"] if earlier else uuid.uuid4().hex
     if not (earlier and goes_on):
-        return Beside(index=index, run=run, segments=index.others(run))
+        return Beside(index=index, run=run, segments=index.before(run))
     there = {segment.name: segment for segment in index.segments}
     gone = [name for name in earlier["segments"] if name not in there]
     if gone:

@@ -33,13 +33,13 @@ def folder():
         yield Path(name)
 
 
-def run(folder, units, recipe, index, name="run", others=None):
+def run(folder, units, recipe, index, name="run"):
     """Places removed with their stages and what is kept for them; the segment is appended."""
     store = Store(folder)
     sources = write_units(store, units, recipe.minhash.geometry)
     opened = open_index(index, recipe)
     groups = groups_of(sources, recipe.dedup.group_pages)
-    past = past_of(opened, opened.others(name) if others is None else others, len(groups))
+    past = past_of(opened, opened.before(name), len(groups))
     report = search(store, sources, recipe, past)["report"]
     append(opened, name, store, [part_name(group.number) for group in groups], sum(group.n_pages for group in groups))
     rows = [row for group in groups for row in pq.read_table(store.path(removed_name(group.number))).to_pylist()]
