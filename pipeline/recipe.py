@@ -90,14 +90,16 @@ class DedupRecipe:
     those that are `kept` by the search for near-duplicates; null for neither. exact: whether pages of equal text are
     found before near-duplicates are sought.
 
-    group_pages, partition_rows: how many pages, and how many rows of any other kind, a task holds; no result depends on
-    them. A row takes 8 to 24 bytes, and a task some four times that.
+    group_pages, partition_rows: how many pages, and how many rows of any other kind, a task holds; a row takes 8 to 24
+    bytes, and a task some four times that. edges_in_one_task: up to so many edges are put into clusters by one task,
+    with 64 bytes each. No result depends on these three.
     """
 
     url: Literal["reached", "kept"] | None = "reached"
     exact: bool = True
     group_pages: Annotated[int, Field(ge=1)] = 50_000
     partition_rows: Annotated[int, Field(ge=1)] = 8_000_000
+    edges_in_one_task: Annotated[int, Field(ge=0)] = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """Clusters from edges: who stands for whom, and what the table of clusters says of each member.
 
-The edges of all groups meet in one task, as numbers alone: 8 bytes a document that has an edge, four times over while
-they are put in order, and 24 an edge. What it decides goes by the group of the representative, which adds its id, to
-the group of each member.
+What is decided (`components`) goes by the group of the representative, which adds its id, to the group of each member.
 
 A document with an edge to one of an index is removed whatever its cluster. So a cluster may keep a member of which one
 run over everything would have made the representative's copy, by way of another member: such pages are `bridged`, and
@@ -16,13 +14,11 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from pipeline.dedup.candidates import FIRST, OTHER
-from pipeline.dedup.edges import EDGES
+from pipeline.dedup.components import LABELS, edges_of, edges_within, label
 from pipeline.dedup.home import Home, Step, removals
 from pipeline.dedup.plan import Plan
 from pipeline.groups import Docs, group_of
 from pipeline.phase import Phases, Report
-from stages.clusters import representatives
 from stages.verify import Pairs, distinct
 
 MINHASH = "minhash"
@@ -39,48 +35,46 @@ MEMBER = pa.schema(
 )
 BRIDGED = "bridged"
 """Exchange of (kept, indexed_id): representatives whose cluster has a member that is like a document of an index."""
-_LABELS, _HEADS = "labels", "heads"
+_HEADS, _SIMILARITIES = "heads", "similarities"
 
 
-def cluster(plan: Plan, phases: Phases) -> tuple[Step, int]:
-    """Write `MEMBERS`, `BRIDGED` and what is removed; also returns the number of edges within the run."""
-    reports = phases.run(_LABELS, partial(_label, plan=plan), [0])
-    phases.run(_HEADS, partial(_name_heads, plan=plan), plan.group_numbers)
+def cluster(plan: Plan, phases: Phases, n_edges: int) -> tuple[Step, int]:
+    """Write `MEMBERS`, `BRIDGED` and what is removed. Returns also the number of edges within the run.
+
+    n_edges: how many there are, those that both rounds found counted twice.
+    """
+    senders = label(plan, phases, n_edges)
+    phases.run(_HEADS, partial(_name_heads, plan=plan, senders=senders), plan.group_numbers)
+    reports = phases.run(_SIMILARITIES, partial(_send_similarities, plan=plan), plan.group_numbers)
     phases.run(MEMBERS, partial(_settle, plan=plan), plan.group_numbers)
-    return (MINHASH, plan.group_numbers), reports[0]["edges"]
+    return (MINHASH, plan.group_numbers), sum(report["edges"] for report in reports)
 
 
-def edges_of(plan: Plan, group: int) -> pa.Table:
-    """Edges whose later document is of this group; an edge that both rounds found stands twice."""
-    return pa.concat_tables(plan.exchange(EDGES[pairs]).read([group]) for pairs in (FIRST, OTHER))
+def _name_heads(number: int, *, plan: Plan, senders: range) -> tuple[list[str], Report]:
+    """All members of the clusters whose representative is of this group."""
+    home = Home(plan, number)
+    labels = plan.exchange(LABELS).read(senders, number)
+    heads, size = np.unique(labels["kept"].to_numpy(), return_counts=True)
+    docs = np.append(labels["doc"].to_numpy(), heads)
+    kept = np.append(labels["kept"].to_numpy(), heads)
+    head = np.searchsorted(heads, kept)
+    ids = home.table["id"].take(pa.array(home.rows_of(heads)[head]))
+    rows = pa.table({"doc": docs, "kept": kept, "kept_id": ids, "cluster_size": 1 + size[head]})
+    return [plan.exchange(_HEADS).write(number, rows, group_of(docs), len(plan.groups))], {}
 
 
-def _label(number: int, *, plan: Plan) -> tuple[list[str], Report]:
-    tables = [edges_of(plan, group).drop_columns("earlier_id") for group in plan.group_numbers]
-    edges = pa.concat_tables(table.filter(pa.array(table["earlier"].to_numpy() >= 0)) for table in tables)
-    earlier, later, similarity = (edges[name].to_numpy() for name in edges.column_names)
-    docs = np.union1d(earlier, later)
-    kept = representatives(docs, earlier, later, plan.recipe.minhash.cluster_rule)
-    best = np.zeros(docs.size)
-    for end in (earlier, later):
-        np.maximum.at(best, np.searchsorted(docs, end), similarity)
-    heads, size = np.unique(kept, return_counts=True)
-    sizes = size[np.searchsorted(heads, kept)]
-    rows = pa.table({"doc": docs, "kept": kept, "similarity": best, "cluster_size": sizes}).filter(pa.array(sizes >= 2))
-    file = plan.exchange(_LABELS).write(number, rows, group_of(rows["kept"].to_numpy()), len(plan.groups))
+def _send_similarities(number: int, *, plan: Plan) -> tuple[list[str], Report]:
+    """The edges of this group's documents, for the groups of both ends; how many there are, each counted once."""
+    edges = edges_within(plan, number)
+    earlier, later, similarity = (edges[name].to_numpy() for name in ("earlier", "later", "similarity"))
+    ends = np.append(earlier, later)
+    rows = pa.table({"doc": ends, "similarity": np.append(similarity, similarity)})
+    file = plan.exchange(_SIMILARITIES).write(number, rows, group_of(ends), len(plan.groups))
     return [file], {"edges": distinct(Pairs(earlier, later)).later.size}
 
 
-def _name_heads(number: int, *, plan: Plan) -> tuple[list[str], Report]:
-    home = Home(plan, number)
-    rows = plan.exchange(_LABELS).read([0], number)
-    ids = home.table["id"].take(pa.array(home.rows_of(rows["kept"].to_numpy())))
-    rows = rows.append_column("kept_id", ids).select(MEMBER.names)
-    return [plan.exchange(_HEADS).write(number, rows, group_of(rows["doc"].to_numpy()), len(plan.groups))], {}
-
-
 def _settle(number: int, *, plan: Plan) -> tuple[list[str], Report]:
-    clustered = plan.exchange(_HEADS).read(plan.group_numbers, number).cast(MEMBER)
+    clustered = _members(plan, number)
     indexed = _indexed(plan, number)
     of_index = np.isin(clustered["doc"].to_numpy(), indexed["doc"].to_numpy())
     bridges = clustered.filter(pa.array(of_index)).join(
@@ -97,6 +91,17 @@ def _settle(number: int, *, plan: Plan) -> tuple[list[str], Report]:
         write(removals(MINHASH)).write(number, gone.select(["doc", "kept_id", "similarity"]), number, n_groups),
         write(BRIDGED).write(number, bridged, group_of(bridged["kept"].to_numpy()), n_groups),
     ], {"members": members.num_rows, "indexed": indexed.num_rows}
+
+
+def _members(plan: Plan, number: int) -> pa.Table:
+    """This group's documents in clusters of the run, each with the best similarity of its edges: `MEMBER`."""
+    rows = plan.exchange(_HEADS).read(plan.group_numbers, number)
+    told = plan.exchange(_SIMILARITIES).read(plan.group_numbers, number)
+    docs, row = np.unique(told["doc"].to_numpy(), return_inverse=True)
+    best = np.zeros(docs.size)
+    np.maximum.at(best, row, told["similarity"].to_numpy())
+    mine = np.searchsorted(docs, rows["doc"].to_numpy())
+    return rows.append_column("similarity", pa.array(best[mine])).select(MEMBER.names).cast(MEMBER)
 
 
 def _indexed(plan: Plan, number: int) -> pa.Table:

@@ -59,10 +59,10 @@ def _search(plan: Plan, phases: Phases) -> Report:
         steps.append(drop_copies(plan, phases, *TEXT, steps))
     before.append(list(steps))
     recurring = send_first_pairs(plan, phases, steps)
-    verify_pairs(plan, phases, FIRST)
+    n_found = verify_pairs(plan, phases, FIRST)
     n_cut = send_other_pairs(plan, phases)
-    verify_pairs(plan, phases, OTHER)
-    found, n_edges = cluster(plan, phases)
+    n_found += verify_pairs(plan, phases, OTHER)
+    found, n_edges = cluster(plan, phases, n_found)
     steps.append(found)
     before.append(list(steps))
     if plan.past is not None:

@@ -24,8 +24,8 @@ from tests.pipeline.corpus import EXACT, MEMORY, RECIPE, UNITS, Row, fate, near_
 
 ADDRESS = "http://a.example/"
 WHOLE = DedupRecipe()
-CUT_UP = DedupRecipe(group_pages=2, partition_rows=3)
-"""Several groups and partitions, even of a handful of pages."""
+CUT_UP = DedupRecipe(group_pages=2, partition_rows=3, edges_in_one_task=0)
+"""Several groups and partitions, even of a handful of pages, and clusters by stars."""
 
 
 def decide(units, dedup=WHOLE, **changes):
