@@ -1,16 +1,73 @@
-"""The commands of deduplication alone: dedup-plan."""
+"""The commands of deduplication alone: dedup, dedup-plan."""
 
 from __future__ import annotations
 
 import argparse
+import functools
+from pathlib import Path
 from typing import Any
 
-from falconmix.commands import Commands, add, add_json, print_json
+from falconmix.commands import Commands, add, add_engine, add_json, print_json
 
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands of deduplication."""
+    _add_dedup(commands)
     _add_plan(commands)
+
+
+def _add_dedup(commands: Commands) -> None:
+    command = add(
+        commands,
+        "dedup",
+        _dedup,
+        "deduplicate files of documents: parquet or JSON lines, with all their columns",
+        "falconmix dedup corpus/*.parquet --output out --workers 16",
+    )
+    command.add_argument("inputs", nargs="+", metavar="FILE", help=".parquet or .jsonl[.gz|.zst], or a folder of such")
+    command.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder of the run")
+    command.add_argument("--text", default="text", metavar="COLUMN", help="column of the texts (text)")
+    command.add_argument("--url", default="url", metavar="COLUMN", help="column of addresses, if there is one (url)")
+    command.add_argument("--date", metavar="COLUMN", help="of copies the earliest stays; without it the first row does")
+    command.add_argument(
+        "--language", default="language", metavar="COLUMN", help="near-copies are sought within one (language)"
+    )
+    command.add_argument(
+        "--recipe", default="refinedweb", metavar="NAME|FILE", help="its sections dedup, minhash and substrings count"
+    )
+    command.add_argument("--index", type=Path, metavar="DIR", help="index of earlier corpora: looked at, and added to")
+    command.add_argument("--restart", action="store_true", help="discard what OUT holds and begin anew")
+    add_engine(command)
+    add_json(command)
+
+
+def _dedup(options: argparse.Namespace) -> int:
+    from pipeline import recipe
+    from pipeline.corpus.files import Columns
+    from pipeline.corpus.run import DedupJob, dedup
+    from pipeline.progress import Terminal
+    from pipeline.ray_engine import RayEngine
+
+    job = DedupJob(
+        inputs=tuple(options.inputs),
+        output=options.output.absolute(),
+        recipe=recipe.load(options.recipe),
+        columns=Columns(text=options.text, url=options.url, date=options.date, language=options.language),
+        index=options.index and options.index.absolute(),
+        restart=options.restart,
+    )
+    progress = Terminal(())
+    try:
+        stats = dedup(job, functools.partial(RayEngine, options.workers, options.address), progress)
+    finally:
+        progress.close()
+    if options.json:
+        print_json(stats)
+    else:
+        for step in stats["funnel"]:
+            print(f"{step['stage']:<12} {step['out']:>14,} left  {step['in'] - step['out']:>12,} removed")
+        print(f"{stats['spans']:,} passages cut\n\ndocuments: {options.output / 'documents'}")
+    return 0
 
 
 def _add_plan(commands: Commands) -> None:

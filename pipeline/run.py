@@ -27,6 +27,8 @@ OURS = (
     "rejected",
     "quarantine",
     "dedup",
+    "documents",
+    "removed",
     "lookup",
     "report",
     "manifest",

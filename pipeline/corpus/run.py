@@ -1,0 +1,170 @@
+"""`falconmix dedup`: the files read → deduplication → the same files without the copies, each step resumable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.corpus.files import Columns
+from pipeline.corpus.units import PREFIX_DIGITS, CorpusFile, read_file, write_file
+from pipeline.dedup.plan import Plan
+from pipeline.dedup.search import deduplicate
+from pipeline.dedup.segment import part_name
+from pipeline.document_files import SUFFIXES, is_document_file
+from pipeline.engine import Engine
+from pipeline.errors import UsageError, WorkError
+from pipeline.groups import Group, Source, groups_of
+from pipeline.index import append, open_index, past_of
+from pipeline.inputs import resolve
+from pipeline.lock import locked
+from pipeline.phase import Phases, finished
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.run import Run, open_run, run_key
+from pipeline.store import Store
+
+STATS = "report/stats.json"
+
+Record = dict[str, Any]
+Stats = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupJob:
+    """What the user asked for; of the recipe only the sections of deduplication count."""
+
+    inputs: tuple[str, ...]
+    output: Path
+    recipe: Recipe
+    columns: Columns
+    index: Path | None = None
+    restart: bool = False
+
+
+def dedup(job: DedupJob, start_engine: Callable[[], Engine], progress: Progress) -> Stats:
+    """Run or resume `job`; return its numbers.
+
+    Raises UsageError before any work for wrong input, WorkError where a file cannot be read (finished ones are kept).
+    """
+    inputs = resolve(job.inputs)
+    for source in inputs:
+        if not is_document_file(source.path):
+            raise UsageError(f"{source.path}: no file of documents ({', '.join(SUFFIXES)})")
+    index = open_index(job.index, job.recipe) if job.index else None
+    with locked(job.output):
+        origin = {"dedup": asdict(job.columns)}
+        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin, index=index)
+        if run.state == "finished":
+            progress.say(f"{job.output}: this run is finished; nothing to do")
+            stats: Stats = run.store.read_json(STATS)
+            return stats
+        return _begin(run, job.columns, start_engine, progress)
+
+
+def _begin(run: Run, columns: Columns, start_engine: Callable[[], Engine], progress: Progress) -> Stats:
+    # Ids name the set of inputs, so that those of several runs beside one index do not meet.
+    prefix = run_key("", run.inputs)[:PREFIX_DIGITS]
+    files = [
+        CorpusFile(input=source, number=number, prefix=prefix, columns=columns, fingerprint=run.fingerprint)
+        for number, source in enumerate(run.inputs)
+    ]
+    for file in files:
+        file.open()  # before any work: a file without the column
+    run.store.sweep_temporaries()
+    run.begin()
+    engine = start_engine()
+    try:
+        return _work(run, files, engine, progress)
+    finally:
+        engine.close()
+
+
+def _work(run: Run, files: Sequence[CorpusFile], engine: Engine, progress: Progress) -> Stats:
+    read = _tasks(engine, progress, "read", partial(read_file, output=run.store.root, recipe=run.recipe), files)
+    sources = [
+        Source(file.unit.name, file.input.warc_path, record["report"]["documents"], record["report"]["documents"])
+        for file, record in zip(files, read, strict=True)
+    ]
+    groups = groups_of(sources, run.recipe.dedup.group_pages)
+    decided = _deduplicate(run, engine, progress, groups)
+    written = _write(run, files, groups, engine, progress)
+    stats = _stats(run, files, read, decided, written)
+    run.store.write_json(STATS, stats)
+    if run.beside:
+        parts = [part_name(group.number) for group in groups]
+        append(run.beside.index, run.beside.run, run.store, parts, sum(group.n_pages for group in groups))
+    run.finish({}, [file.unit.name for file in files])
+    return stats
+
+
+def _tasks(
+    engine: Engine,
+    progress: Progress,
+    phase: str,
+    work: Callable[[CorpusFile], Record],
+    files: Sequence[CorpusFile],
+) -> list[Record]:
+    """One task a file; the records in their order."""
+    progress.phase(phase, len(files), 0)
+    records: dict[int, Record] = {}
+    for outcome in finished(engine, work, files, phase, lambda file: file.input.path):
+        assert outcome.result
+        records[outcome.unit.number] = outcome.result
+        progress.advance(Counter())
+    return [records[file.number] for file in files]
+
+
+def _deduplicate(run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...]) -> Record:
+    progress.phase("deduplicate", 1, 0)
+    past = past_of(run.beside.index, run.beside.segments, len(groups)) if run.beside else None
+    phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
+    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
+    progress.advance(Counter())
+    return decided
+
+
+def _write(
+    run: Run, files: Sequence[CorpusFile], groups: tuple[Group, ...], engine: Engine, progress: Progress
+) -> list[Record]:
+    group_of = {source.unit: group.number for group in groups for source in group.sources}
+    names = tuple(file.input.warc_path for file in files)
+    work = partial(_write_one, group_of=group_of, names=names, output=run.store.root, recipe=run.recipe, key=run.key)
+    return _tasks(engine, progress, "write", work, files)
+
+
+def _write_one(file: CorpusFile, *, group_of: dict[str, int], **settings: Any) -> Record:
+    return write_file(file, group=group_of[file.unit.name], **settings)
+
+
+def _stats(
+    run: Run, files: Sequence[CorpusFile], read: Sequence[Record], decided: Record, written: Sequence[Record]
+) -> Stats:
+    """The numbers; invariant 1: every row of every file is written or removed."""
+    inputs, removed = [], Counter[str]()
+    for file, before, after in zip(files, read, written, strict=True):
+        stages = after["report"]["stages"]
+        rows, kept = before["report"]["rows"], after["report"]["rows"]
+        if rows != kept + sum(stages.values()):
+            raise WorkError(
+                f"{file.input.path}: {rows} rows, but {kept} written and {sum(stages.values())} removed; "
+                "please report this file"
+            )
+        removed.update(stages)
+        inputs.append({"file": file.input.warc_path, "rows": rows, "written": kept, "removed": stages})
+    told = decided["report"]
+    cpu_s = {
+        "read": sum(record["report"]["cpu_s"] for record in read),
+        "deduplicate": sum(told["cpu_s"].values()),
+        "write": sum(record["report"]["cpu_s"] for record in written),
+    }
+    steps, left = [], sum(source["rows"] for source in inputs)
+    for step in ("url_dedup", "exact_dedup", "minhash", "substrings"):
+        if step in run.recipe.steps:
+            steps.append({"stage": step, "in": left, "out": left - removed[step]})
+            left -= removed[step]
+    counts = {name: told[name] for name in ("edges", "cut", "spans", "orphaned", "bridged")}
+    return {"format": 1, "recipe": run.recipe.name, "inputs": inputs, "funnel": steps, **counts, "cpu_seconds": cpu_s}
