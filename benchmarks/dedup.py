@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 
 import substrings
 from grown_corpus import corpus_of, write
-from stages.clusters import cluster_table
+from stages.clusters import components
 from stages.minhash import PRESETS, Geometry, ShingleSets, band_keys, shingle_sets, signatures
 from stages.verify import VerifyRules, candidate_groups, verify
 
@@ -146,7 +146,11 @@ def _clusters(table: pa.Table, geometry: Geometry) -> pa.Table:
     order_rank = np.arange(len(text))
     candidates = np.unique(np.concatenate([bucket.members for bucket in buckets]))
     edges = verify(buckets, order_rank, _sets_of(text, candidates, geometry), VerifyRules())
-    return cluster_table(table["id"].combine_chunks(), order_rank, edges)
+    first = components(len(text), edges.earlier, edges.later)
+    clustered = np.flatnonzero(np.bincount(first, minlength=len(text))[first] >= 2)
+    ids = table["id"].combine_chunks()
+    heads = ids.take(pa.array(first[clustered]))
+    return pa.table({"id": ids.take(pa.array(clustered)), "cluster_id": heads, "representative_id": heads})
 
 
 def _sets_of(text: pa.Array, rows: substrings.Rows, geometry: Geometry) -> ShingleSets:

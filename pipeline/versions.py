@@ -45,6 +45,7 @@ MODULES = (
     "guard_child.py",
     "gzip_members.py",
     "http.py",
+    "index.py",
     "models.py",
     "page_worker.py",
     "publish.py",

@@ -7,7 +7,7 @@ from pipeline.versions import MODULES, fingerprint
 
 CHANGES_NO_ROW = {
     *("block_digest", "engine", "errors", "inputs", "lock", "manifest"),
-    *("phase", "progress", "run", "statistics", "versions"),
+    *("interrupt", "phase", "progress", "run", "statistics", "versions"),
 }
 """Reached, but they decide nothing: names of inputs are in the key of a unit, counts and digests in the report."""
 TASKS = ("unit", "unit_chain", "replay", "dedup/search", "publish", "page_worker", "guard_child")
