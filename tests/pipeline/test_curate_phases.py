@@ -31,7 +31,7 @@ class Noting(Quiet):
 
 
 def test_every_phase_says_how_far_it_is(tmp_path):
-    run = SimpleNamespace(store=Store(tmp_path), recipe=RECIPE, key="key")
+    run = SimpleNamespace(store=Store(tmp_path), recipe=RECIPE, key="key", beside=None)
     groups = groups_of(write_units(run.store, placed([ROWS])), 10)
     progress = Noting()
     decided = _deduplicate(run, SerialEngine(), progress, groups)

@@ -44,4 +44,4 @@ def test_later_steps_are_not_asked_about_dropped_rows():
 
 def test_the_funnel_names_each_step_once_and_copies_last():
     assert len(set(FUNNEL)) == len(FUNNEL)
-    assert FUNNEL[-len(DUPLICATE_STEPS) :] == DUPLICATE_STEPS
+    assert FUNNEL[-len(DUPLICATE_STEPS) - 1 :] == (*DUPLICATE_STEPS, "substrings")
