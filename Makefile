@@ -62,7 +62,7 @@ $(DEMO)/.hf: $(DEMO)/.run
 	$(FALCONMIX) export $(DEMO)/run $(DEMO)/hf
 	touch $@
 
-# In two processes, a file in one of them: Ray, the guarded children and torch keep a second core busy by themselves at times.
+# In two processes, a file in one of them.
 test: setup $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile
 
