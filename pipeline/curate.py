@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import lookup, publish
-from pipeline.dedup.plan import Plan
-from pipeline.dedup.search import deduplicate
-from pipeline.dedup.segment import part_name
+from pipeline.dedup.job import append_segment, deduplicate_run
 from pipeline.engine import Engine
 from pipeline.errors import UsageError, WorkError
 from pipeline.groups import Group, Source, groups_of
-from pipeline.index import append, open_index, past_of
+from pipeline.index import open_index
 from pipeline.inputs import Input, resolve
 from pipeline.lock import locked
 from pipeline.manifest import Manifest
 from pipeline.models import compile_block_table
-from pipeline.phase import Phases, finished
+from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
@@ -99,7 +97,7 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     _check_bytes(run.inputs, extracted)
     _warn_of_damage(extracted, progress)
     groups = groups_of(_sources(run, extracted), run.recipe.dedup.group_pages)
-    decided = _deduplicate(run, engine, progress, groups)
+    decided = deduplicate_run(run, groups, engine, progress)
     shards = _shards(extracted, decided)
     published = _publish(run, engine, progress, groups, shards)
     publish.publish_damage(store, groups)
@@ -108,7 +106,7 @@ def _work(run: Run, replay: Replay | None, engine: Engine, progress: Progress) -
     summary = collect(run, extracted, decided, list(zip(shards, published, strict=True)), nodes)
     check_pages(summary)
     write_report(store, summary)
-    _append_segment(run, groups)
+    append_segment(run, groups)
     digests = {record["report"]["warc_path"]: record["report"]["full_digest"] for record in extracted}
     run.finish(replay.digests if replay else digests, [unit for record in extracted for unit in record["units"]])
     return summary
@@ -161,23 +159,6 @@ def _sources(run: Run, extracted: Sequence[Record]) -> Iterator[Source]:
             assert told, f"{unit} is finished"
             report = told["report"]
             yield Source(unit, report["warc_path"], report["captures"], report["funnel"].get("kept", 0))
-
-
-def _deduplicate(run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...]) -> Record:
-    progress.phase("deduplicate", 1, 0)
-    phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
-    past = past_of(run.beside.index, run.beside.segments, len(groups)) if run.beside else None
-    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
-    progress.advance(Counter())
-    return decided
-
-
-def _append_segment(run: Run, groups: tuple[Group, ...]) -> None:
-    """The last step: later runs see the documents of a run that is whole."""
-    if run.beside:
-        places = sum(group.n_pages for group in groups)
-        parts = [part_name(group.number) for group in groups]
-        append(run.beside.index, run.beside.run, run.store, parts, places)
 
 
 def _shards(extracted: Sequence[Record], decided: Record) -> list[Shard]:

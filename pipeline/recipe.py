@@ -253,6 +253,11 @@ def _text(name_or_file: str) -> tuple[str, Path]:
     return resources.files("pipeline").joinpath(f"recipes/{name_or_file}.yaml").read_text(encoding="utf-8"), Path()
 
 
+def is_tokenizer_file(name: str) -> bool:
+    """Whether `substrings.tokenizer` is a file, not a name on a model hub."""
+    return name.endswith(".json")
+
+
 def _is_file(name_or_file: str) -> bool:
     return "/" in name_or_file or name_or_file.endswith(FILE_SUFFIXES)
 
@@ -260,6 +265,9 @@ def _is_file(name_or_file: str) -> bool:
 def _anchor_paths(data: dict[str, Any], folder: Path) -> None:
     if isinstance(model := data.get("language_model"), str):
         data["language_model"] = str(folder / model)
+    rules = data.get("substrings")
+    if isinstance(rules, dict) and isinstance(name := rules.get("tokenizer"), str) and is_tokenizer_file(name):
+        rules["tokenizer"] = str(folder / name)
     url = data.get("url")
     if isinstance(url, dict) and isinstance(lists := url.get("block_lists"), list):
         url["block_lists"] = [name if name == LIST_OF_DATATROVE else str(folder / str(name)) for name in lists]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
+from pipeline.recipe import is_tokenizer_file
 from stages.substrings import SubstringRules
 from stages.windows import Split, Words, words_from, words_of
 
@@ -22,7 +23,13 @@ def split_of(rules: SubstringRules) -> Split:
     return words_of if rules.tokenizer is None else tokens_of(rules.tokenizer)
 
 
-@functools.cache
+def tokenizer_digest(rules: SubstringRules) -> str | None:
+    """Digest of the tokenizer that the rules name, as 32 hex digits; None where they name none."""
+    if rules.tokenizer is None:
+        return None
+    return hashlib.blake2b(_open(rules.tokenizer).to_str().encode(), digest_size=16).hexdigest()
+
+
 def tokens_of(name_or_file: str) -> Split:
     """Tokens as words: of a `tokenizer.json`, or of the tokenizer that a model hub has under that name.
 
@@ -36,17 +43,20 @@ def tokens_of(name_or_file: str) -> Split:
     return split
 
 
+@functools.cache
 def _open(name_or_file: str) -> Any:
     try:
         tokenizers = importlib.import_module("tokenizers")
     except ImportError as error:
         raise UsageError("substrings.tokenizer: needs the package `tokenizers`; install it, or leave it out") from error
     try:
-        if Path(name_or_file).exists():
+        if is_tokenizer_file(name_or_file):
             return tokenizers.Tokenizer.from_file(name_or_file)
         return tokenizers.Tokenizer.from_pretrained(name_or_file)
     except Exception as error:  # the library raises bare Exception
-        raise UsageError(f"substrings.tokenizer: {name_or_file}: no tokenizer ({error})") from error
+        raise UsageError(
+            f"substrings.tokenizer: {name_or_file}: no tokenizer ({error}); name a file or one of a model hub"
+        ) from error
 
 
 def _tokens(tokenizer: Any, text: pa.Array) -> Words:

@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.models import block_list_files, language_model_file
 from pipeline.recipe import Recipe, as_data
 from pipeline.store import file_digest
+from pipeline.token_words import tokenizer_digest
+from stages.substrings import SubstringRules
 
 LIBRARIES = (
     "trafilatura",
@@ -75,6 +77,7 @@ def results_depend_on(recipe: Recipe) -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "language_model": file_digest(language_model_file(recipe)),
         "block_lists": [file_digest(path) for path in block_list_files(recipe)],
+        "tokenizer": recipe.substrings and _tokenizer(recipe.substrings),
     }
 
 
@@ -86,8 +89,15 @@ def fingerprint(recipe: Recipe, origin: Mapping[str, Any] | None = None) -> str:
     data = as_data(recipe)
     data["language_model"] = None
     data["url"]["block_lists"] = None
+    if recipe.substrings:
+        data["substrings"]["tokenizer"] = None
     whole = json.dumps([data, results_depend_on(recipe), *([origin] if origin else [])], sort_keys=True)
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def _tokenizer(rules: SubstringRules) -> dict[str, str] | None:
+    digest = tokenizer_digest(rules)
+    return {"digest": digest, "tokenizers": importlib.metadata.version("tokenizers")} if digest else None
 
 
 @functools.cache

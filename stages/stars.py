@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compiled import compiled
+from stages.runs import run_starts
 from stages.segment import mix64
 
 Nodes = NDArray[np.int64]
@@ -94,12 +95,9 @@ def _by_node(links: Links) -> tuple[Links, Starts]:
     node, neighbour = links
     order = np.lexsort((neighbour, node))
     node, neighbour = node[order], neighbour[order]
-    new = node != neighbour
-    new[1:] &= (node[1:] != node[:-1]) | (neighbour[1:] != neighbour[:-1])
+    new = run_starts(node, neighbour) & (node != neighbour)
     node, neighbour = node[new], neighbour[new]
-    first = np.ones(node.size, np.bool_)
-    first[1:] = node[1:] != node[:-1]
-    return Links(node, neighbour), np.flatnonzero(first)
+    return Links(node, neighbour), np.flatnonzero(run_starts(node))
 
 
 def _sizes(starts: Starts, links: Links) -> Starts:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from stages.compiled import compiled
 from stages.minhash import NO_KEY, ShingleSets, jaccard
+from stages.runs import run_starts
 from stages.segment import Hashes
 
 Docs = NDArray[np.int64]
@@ -80,7 +81,7 @@ def candidate_groups(keys: Hashes, docs: Docs | None = None) -> Buckets:
     docs = np.arange(keys.size) if docs is None else docs
     order = np.lexsort((docs, keys))
     ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if keys.size else np.empty(0, int)
+    starts = np.flatnonzero(run_starts(ordered))
     sizes = np.diff(np.append(starts, keys.size))
     shared = (sizes >= 2) & (ordered[starts] != NO_KEY)
     members = docs[order[np.repeat(shared, sizes)]]
@@ -113,8 +114,7 @@ def distinct(pairs: Pairs) -> Pairs:
     """Each pair once, in order."""
     order = np.lexsort((pairs.later, pairs.earlier))
     earlier, later = pairs.earlier[order], pairs.later[order]
-    new = np.ones(order.size, np.bool_)
-    new[1:] = (earlier[1:] != earlier[:-1]) | (later[1:] != later[:-1])
+    new = run_starts(earlier, later)
     return Pairs(earlier[new], later[new])
 
 
@@ -135,9 +135,7 @@ def verify(buckets: Sequence[Buckets], order_rank: Rows, sets: ShingleSets, rule
     similarity = np.append(similarity, compared(other))
     hits = np.flatnonzero(similarity >= rules.threshold)
     hits = hits[np.lexsort((later[hits], earlier[hits]))]
-    again = np.zeros(hits.size, np.bool_)  # a first pair of one bucket may be another pair of a second
-    again[1:] = (earlier[hits][1:] == earlier[hits][:-1]) & (later[hits][1:] == later[hits][:-1])
-    hits = hits[~again]
+    hits = hits[run_starts(earlier[hits], later[hits])]  # a first pair of one bucket may be another pair of a second
     return Edges(
         earlier=row_of_rank[earlier[hits]], later=row_of_rank[later[hits]], similarity=similarity[hits], n_cut=n_cut
     )

@@ -11,17 +11,15 @@ from typing import Any
 
 from pipeline.corpus.files import Columns
 from pipeline.corpus.units import PREFIX_DIGITS, CorpusFile, read_file, write_file
-from pipeline.dedup.plan import Plan
-from pipeline.dedup.search import deduplicate
-from pipeline.dedup.segment import part_name
+from pipeline.dedup.job import append_segment, deduplicate_run
 from pipeline.document_files import SUFFIXES, is_document_file
 from pipeline.engine import Engine
 from pipeline.errors import UsageError, WorkError
 from pipeline.groups import Group, Source, groups_of
-from pipeline.index import append, open_index, past_of
+from pipeline.index import open_index
 from pipeline.inputs import resolve
 from pipeline.lock import locked
-from pipeline.phase import Phases, finished
+from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.run import Run, open_run, run_key
@@ -90,13 +88,11 @@ def _work(run: Run, files: Sequence[CorpusFile], engine: Engine, progress: Progr
         for file, record in zip(files, read, strict=True)
     ]
     groups = groups_of(sources, run.recipe.dedup.group_pages)
-    decided = _deduplicate(run, engine, progress, groups)
+    decided = deduplicate_run(run, groups, engine, progress)
     written = _write(run, files, groups, engine, progress)
     stats = _stats(run, files, read, decided, written)
     run.store.write_json(STATS, stats)
-    if run.beside:
-        parts = [part_name(group.number) for group in groups]
-        append(run.beside.index, run.beside.run, run.store, parts, sum(group.n_pages for group in groups))
+    append_segment(run, groups)
     run.finish({}, [file.unit.name for file in files])
     return stats
 
@@ -116,15 +112,6 @@ def _tasks(
         records[outcome.unit.number] = outcome.result
         progress.advance(Counter())
     return [records[file.number] for file in files]
-
-
-def _deduplicate(run: Run, engine: Engine, progress: Progress, groups: tuple[Group, ...]) -> Record:
-    progress.phase("deduplicate", 1, 0)
-    past = past_of(run.beside.index, run.beside.segments, len(groups)) if run.beside else None
-    phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
-    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
-    progress.advance(Counter())
-    return decided
 
 
 def _write(

@@ -19,6 +19,7 @@ from pipeline.dedup.home import Home, Step, removals
 from pipeline.dedup.plan import Plan
 from pipeline.groups import Docs, group_of
 from pipeline.phase import Phases, Report
+from stages.runs import run_starts
 from stages.verify import Pairs, distinct
 
 MINHASH = "minhash"
@@ -117,6 +118,4 @@ def _indexed(plan: Plan, number: int) -> pa.Table:
 
 def _first_of_each_later(earlier: Docs, later: Docs) -> Docs:
     order = np.lexsort((earlier, later))
-    new = np.ones(order.size, np.bool_)
-    new[1:] = later[order][1:] != later[order][:-1]
-    return order[new]
+    return order[run_starts(later[order])]

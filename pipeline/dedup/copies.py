@@ -23,6 +23,7 @@ from pipeline.dedup.plan import Plan
 from pipeline.groups import Source, group_of
 from pipeline.phase import Phases, Report
 from pipeline.unit import table_name
+from stages.runs import run_starts
 
 SAME_RECORD = "same_record"
 NOT_A_DOCUMENT = -1
@@ -57,7 +58,7 @@ def first_of_each(codes: NDArray[Any], rank: Rows) -> Rows:
     order = np.lexsort((rank, codes))
     first = np.empty(len(codes), np.int64)
     if len(codes):
-        starts = np.concatenate([[True], codes[order][1:] != codes[order][:-1]])
+        starts = run_starts(codes[order])
         first[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
     return first
 

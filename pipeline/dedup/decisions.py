@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.dedup.clusters import MEMBERS, MINHASH
 from pipeline.dedup.copies import SAME_RECORD
 from pipeline.dedup.home import Home, Step
-from pipeline.dedup.passages import SOURCES, SPANS, SUBSTRINGS
+from pipeline.dedup.passages import CUT_BYTES, SOURCES, SPANS, SUBSTRINGS
 from pipeline.dedup.plan import Plan
 from pipeline.dedup.tables import bridged_of
 from pipeline.phase import Phases, Report, task_name
@@ -126,7 +126,7 @@ def _text_bytes(plan: Plan, home: Home, living: Any, steps: Sequence[Step]) -> d
     n_bytes = home.table["text_bytes"].to_numpy().copy()
     rules = plan.recipe.substrings
     if rules and rules.mode == "cut" and SUBSTRINGS in dict(steps):
-        lost = plan.exchange(f"{SPANS}_bytes").read([home.number])
+        lost = plan.exchange(CUT_BYTES).read([home.number])
         n_bytes[home.rows_of(lost["doc"].to_numpy())] -= lost["removed_bytes"].to_numpy()
     table = pa.table({"language": home.table["language"].take(pa.array(living)), "bytes": n_bytes[living]})
     return {

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pipeline.dedup.candidates import FIRST, OTHER, UNLIKE, band_partitions
 from pipeline.dedup.home import Home
@@ -16,6 +15,7 @@ from pipeline.dedup.past import PastHome
 from pipeline.dedup.plan import Plan
 from pipeline.groups import group_of
 from pipeline.phase import Phases, Report
+from stages.runs import run_starts
 
 EDGES = {FIRST: "first_edges", OTHER: "other_edges"}
 """By round, the exchange of edges, each with the group of its later document alone: `EDGE`."""
@@ -23,8 +23,6 @@ EDGE = pa.schema(
     [("earlier", pa.int64()), ("later", pa.int64()), ("similarity", pa.float64()), ("earlier_id", pa.string())]
 )
 _SETS = {FIRST: "first_sets", OTHER: "other_sets"}
-
-Rows = NDArray[np.int64]
 
 
 def verify_pairs(plan: Plan, phases: Phases, pairs: str) -> int:
@@ -41,15 +39,12 @@ def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Repor
     to = group_of(later)
     order = np.lexsort((part, later, to, earlier))
     earlier, later, part, to = earlier[order], later[order], part[order], to[order]
-    new = np.ones(earlier.size, np.bool_)
-    new[1:] = (earlier[1:] != earlier[:-1]) | (to[1:] != to[:-1])
-    starts = np.flatnonzero(new)
+    starts = np.flatnonzero(run_starts(earlier, to))
     ends = np.append(starts, earlier.size)
     docs = np.unique(earlier)
     if number in plan.group_numbers:
         home = Home(plan, number)
-        rows = home.rows_of(docs)
-        ids, sets = home.table["id"].take(pa.array(rows)).combine_chunks(), _described(home, rows, plan)
+        ids, sets = home.ids_of(docs), described(plan, home.texts_of(docs))
     else:
         ids, *sketches = PastHome(plan, number).sketches(docs)
         sets = sketch_column(*sketches)
@@ -71,10 +66,9 @@ def _compare(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Report]
     sent = plan.exchange(_SETS[pairs]).read(plan.homes, number).combine_chunks()
     theirs, their_row = sent["set"].combine_chunks(), pc.list_parent_indices(sent["later"]).to_numpy()
     later, part = (pc.list_flatten(sent[name]).to_numpy() for name in ("later", "part"))
-    new = np.ones(later.size, np.bool_)  # one pair, asked for by many partitions
-    new[1:] = (later[1:] != later[:-1]) | (their_row[1:] != their_row[:-1])
+    new = run_starts(later, their_row)  # one pair, asked for by many partitions
     docs, own_row = np.unique(later[new], return_inverse=True)
-    found = similarities(theirs, their_row[new], _described(home, home.rows_of(docs), plan), own_row)
+    found = similarities(theirs, their_row[new], described(plan, home.texts_of(docs)), own_row)
     like = found >= plan.recipe.minhash.threshold
     rows = their_row[new][like]
     edges = pa.table(
@@ -88,11 +82,3 @@ def _compare(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Report]
         unlike = pa.table({"earlier": earlier, "later": later[failed]})
         files.append(plan.exchange(UNLIKE).write(number, unlike, part[failed], len(band_partitions(plan))))
     return files, {"edges": edges.num_rows, "compared": int(new.sum())}
-
-
-def _described(home: Home, rows: Rows, plan: Plan) -> pa.Array:
-    """What documents are compared by, in the order of `rows`."""
-    ascending = np.argsort(rows)
-    place = np.empty(rows.size, np.int64)
-    place[ascending] = np.arange(rows.size)
-    return described(plan, home.texts(rows[ascending])).take(pa.array(place))

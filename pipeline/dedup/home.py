@@ -83,13 +83,18 @@ class Home:
         salted[salted == NO_KEY] += np.uint64(1)
         return np.where(keys == NO_KEY, np.uint64(NO_KEY), salted)
 
-    def texts(self, rows: Rows) -> pa.Array:
-        """Corrected texts of rows that ascend, as large strings."""
+    def ids_of(self, docs: Docs) -> pa.Array:
+        """Ids of documents, in the order of `docs`."""
+        return self.table["id"].take(pa.array(self.rows_of(docs))).combine_chunks()
+
+    def texts_of(self, docs: Docs) -> pa.Array:
+        """Corrected texts of documents, in the order of `docs`, as large strings."""
+        rows, place = np.unique(self.rows_of(docs), return_inverse=True)
         pieces = [text for _, text in self.text_batches(rows)]
-        return pa.concat_arrays([pa.array([], pa.large_string()), *pieces])
+        return pa.concat_arrays([pa.array([], pa.large_string()), *pieces]).take(pa.array(place))
 
     def text_batches(self, rows: Rows) -> Iterator[tuple[Rows, pa.Array]]:
-        """The same, unit by unit, with the rows that they are of."""
+        """Corrected texts of rows that ascend, unit by unit, with the rows that they are of."""
         ends = np.cumsum([self._n_rows(source.unit) for source in self._group.sources])
         for source, mine in zip(self._group.sources, np.split(rows, np.searchsorted(rows, ends)[:-1]), strict=True):
             if len(mine):

@@ -31,7 +31,9 @@ from stages.windows import Split, text_window_hashes, window_hashes, words_of
 
 SUBSTRINGS = "substrings"
 SPANS = "spans"
-"""Exchange of a group's spans: `doc` before the columns of `SPAN`, and `removed_bytes` of each document."""
+"""Exchange of a group's spans: `doc` before the columns of `SPAN`."""
+CUT_BYTES = "cut_bytes"
+"""Exchange of what spans take from each document of a group: `doc`, `removed_bytes`."""
 SOURCES = "span_sources"
 """Exchange of the documents that spans name as their first copy, `doc` once for each span, for their groups."""
 
@@ -90,17 +92,16 @@ def _find_first(part: int, *, plan: Plan) -> tuple[list[str], Report]:
     repeats = first_occurrences(plan.exchange(_WINDOWS).read(plan.group_numbers, part))
     to = group_of(repeats["rank"].to_numpy())
     files = [plan.exchange(_REPEATS).write(part, repeats, to, len(plan.groups))]
-    wanted = pa.table({"doc": repeats["first_rank"], "to": to}).group_by(["doc", "to"]).aggregate([])
+    wanted = _each_once(pa.table({"doc": repeats["first_rank"], "to": to}))
     files.append(plan.exchange(_WANTED).write(part, wanted, group_of(wanted["doc"].to_numpy()), len(plan.groups)))
     return files, {"repeats": repeats.num_rows}
 
 
 def _send_texts(number: int, *, plan: Plan, parts: range) -> tuple[list[str], Report]:
     """The texts that groups want of this one, but for those that they have themselves."""
-    wanted = plan.exchange(_WANTED).read(parts, number).group_by(["doc", "to"]).aggregate([])
+    wanted = _each_once(plan.exchange(_WANTED).read(parts, number))
     wanted = wanted.filter(pc.not_equal(wanted["to"], number)).sort_by([("to", "ascending"), ("doc", "ascending")])
-    docs, place = np.unique(wanted["doc"].to_numpy(), return_inverse=True)
-    rows = _texts(Home(plan, number), docs).take(pa.array(place))
+    rows = _texts(Home(plan, number), wanted["doc"].to_numpy())
     return [plan.exchange(_TEXTS).write(number, rows, wanted["to"].to_numpy(), len(plan.groups))], {}
 
 
@@ -135,7 +136,7 @@ def _write_spans(plan: Plan, number: int, home: Home, documents: Documents, span
     (batch,) = texts.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], _TEXT)]
     verdict = filter_substrings(batch, done, rules).column(SUBSTRINGS)
     gone = verdict.is_valid()
-    removed = {"doc": docs, "kept_id": pa.nulls(docs.size, pa.string()), "n_bytes": done.removed_bytes}
+    removed = {"doc": docs, "kept_id": pa.nulls(docs.size, pa.string())}
     removed |= {name: pc.struct_field(verdict, name) for name in ("rule", "value", "threshold")}
     left = pa.table(removed)
     lost = {"doc": docs, "removed_bytes": done.removed_bytes}
@@ -143,7 +144,7 @@ def _write_spans(plan: Plan, number: int, home: Home, documents: Documents, span
     return [
         write(removals(SUBSTRINGS)).write(number, left.filter(gone), number, len(plan.groups)),
         write(SPANS).write(number, spans.add_column(0, "doc", pa.array(doc))),
-        write(f"{SPANS}_bytes").write(number, pa.table(lost)),
+        write(CUT_BYTES).write(number, pa.table(lost)),
         write(SOURCES).write(number, pa.table({"doc": first}), group_of(first), len(plan.groups)),
     ]
 
@@ -162,7 +163,7 @@ def _settle(number: int, *, plan: Plan, parts: range, tied: Sequence[int]) -> tu
     documents = documents_of(*_columns(texts), split_of(rules))
     repeats = settle(windows, documents, rules.k)
     to = group_of(repeats["rank"].to_numpy())
-    wanted = pa.table({"doc": repeats["first_rank"], "to": to}).group_by(["doc", "to"]).aggregate([])
+    wanted = _each_once(pa.table({"doc": repeats["first_rank"], "to": to}))
     place = pc.index_in(wanted["doc"], texts["doc"].combine_chunks())
     sent = texts.take(place.combine_chunks())
     return [
@@ -180,14 +181,14 @@ def _documents(home: Home, repeats: pa.Table, foreign: pa.Table, split: Split) -
     return documents_of(*_columns(pa.concat_tables([own, foreign.take(pa.array(once))])), split)
 
 
+def _each_once(wanted: pa.Table) -> pa.Table:
+    """Which document goes to which group, (doc, to)."""
+    return wanted.group_by(["doc", "to"]).aggregate([])
+
+
 def _texts(home: Home, docs: Docs) -> pa.Table:
     """Documents of this group, in the order of `docs`."""
-    rows = home.rows_of(docs)
-    ascending = np.argsort(rows)
-    place = np.empty(rows.size, np.int64)
-    place[ascending] = np.arange(rows.size)
-    texts = home.texts(rows[ascending]).take(pa.array(place))
-    return pa.Table.from_arrays([pa.array(docs), home.table["id"].take(pa.array(rows)), texts], schema=_TEXT)
+    return pa.Table.from_arrays([pa.array(docs), home.ids_of(docs), home.texts_of(docs)], schema=_TEXT)
 
 
 def _columns(texts: pa.Table) -> tuple[pa.Array, pa.Array, Docs]:

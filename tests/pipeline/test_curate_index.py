@@ -47,7 +47,7 @@ def test_a_second_run_removes_what_the_first_has_and_both_can_be_resumed(job, fi
     before = digests(job.output)
     again = replace(job, output=tmp_path / "2")
     with monkeypatch.context() as patch:  # broken before its segment was written
-        patch.setattr(module, "append", breaking)
+        patch.setattr("pipeline.dedup.job.append", breaking)
         with pytest.raises(Broken):
             run(again)
     assert len(segments(job)) == 1
@@ -96,7 +96,7 @@ def test_a_run_that_began_with_a_segment_that_is_gone_is_refused(job, tmp_path, 
     run(job)
     second = replace(job, output=tmp_path / "2")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "append", breaking)
+        patch.setattr("pipeline.dedup.job.append", breaking)
         with pytest.raises(Broken):
             run(second)
     remove_crawl(job.index, read_index(job.index).segments[0].crawls[0])

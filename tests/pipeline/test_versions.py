@@ -1,8 +1,11 @@
 import ast
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from pipeline import recipe
+from pipeline.errors import UsageError
 from pipeline.versions import MODULES, fingerprint
 
 CHANGES_NO_ROW = {
@@ -48,3 +51,23 @@ def test_where_lists_lie_does_not_enter_but_what_they_hold_does(recipe_file, tmp
         (tmp_path / place / "recipe.yaml").write_text(recipe_file.read_text())
         same = fingerprint(recipe.load(str(tmp_path / place / "recipe.yaml"))) == base
         assert same == (place != "changed")
+
+
+def test_of_a_tokenizer_what_it_holds_counts_and_not_where_it_lies(recipe_file, tmp_path):
+    prints = []
+    for place, tokens in (("here", ["a", "b"]), ("there", ["a", "b"]), ("changed", ["a", "c"])):
+        (tmp_path / place).mkdir()
+        vocabulary = {token: number for number, token in enumerate(tokens)}
+        Tokenizer(WordLevel(vocabulary, unk_token="a")).save(str(tmp_path / place / "tokenizer.json"))
+        changed = f"extends: {recipe_file}\nname: test\nsubstrings: {{tokenizer: tokenizer.json}}\n"
+        (tmp_path / place / "recipe.yaml").write_text(changed)
+        prints.append(fingerprint(recipe.load(str(tmp_path / place / "recipe.yaml"))))
+    assert prints[0] == prints[1] != prints[2]
+    assert fingerprint(recipe.load(str(recipe_file))) not in prints
+
+
+def test_a_tokenizer_that_is_not_there_is_refused_by_name(recipe_file, tmp_path):
+    asked = tmp_path / "tokens.yaml"
+    asked.write_text(f"extends: {recipe_file}\nname: test\nsubstrings: {{tokenizer: none.json}}\n")
+    with pytest.raises(UsageError, match=r"substrings\.tokenizer: .*none\.json: no tokenizer"):
+        fingerprint(recipe.load(str(asked)))
