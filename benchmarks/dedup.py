@@ -4,14 +4,15 @@
     python benchmarks/dedup.py --input ../shared/data/text --json
 
 Documents and the similarities of their planted pairs come from `grown_corpus.py`; all sides read the same parquet
-files. Each side is one process, and CPU time is its user and system time, that of its threads included. What a process
-spends before its clock starts (imports, tokenizers, first calls of compiled code) is its start-up, shown apart.
+files. CPU time is user and system time of all processes of a side. What is spent before the work (imports, tokenizers,
+Ray, loading of compiled code) is its start-up, shown apart.
 
 - Signatures, at 14 × 8 = 112 hash functions over 5-word shingles, texts in memory to signatures in memory, the best of
   rounds for ours: `signature_vs_datatrove` is against the shingles and minima of MinhashDedupSignature with spaCy's
   words, without its writing; `signature_vs_rensa` against RMinHash fed with strings of five words (`peer_rensa.py`).
 - Near-duplicate search, files to files: `search_vs_datatrove` is against datatrove's four blocks with spaCy's words.
-  Ours is `--preset` with candidates verified on exact sets. `recall`: share of the planted pairs with a Jaccard
+  Ours is the command `falconmix dedup` with `--preset`, candidates verified on exact sets, and without its other steps;
+  what it spends on few documents is its start-up, and taken off. `recall`: share of the planted pairs with a Jaccard
   similarity of .8 or more that end in one cluster; `datatrove_recall` the same of datatrove.
 - Exact substrings: as in `substrings.py`, on the same documents.
 
@@ -26,26 +27,23 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import substrings
+from dedup_command import dedup, recall, similar_pairs
 from grown_corpus import corpus_of, write
-from stages.clusters import components
-from stages.minhash import PRESETS, Geometry, ShingleSets, band_keys, shingle_sets, signatures
-from stages.verify import VerifyRules, candidate_groups, verify
+from stages.minhash import PRESETS, signatures
 
 HERE = Path(__file__).resolve().parent
 SIGNATURE = PRESETS["fineweb"]
-MIN_JACCARD = 0.8
-WARM_UP_DOCUMENTS = 100
+SEARCH_ALONE = {"dedup": {"url": None, "exact": False}, "substrings": None}
+WARM_UP_DOCUMENTS = 200
 GOALS = {
     "signature_vs_datatrove": 100.0,
     "signature_vs_rensa": 5.0,
@@ -83,7 +81,7 @@ def run(options: argparse.Namespace, folder: Path) -> Figures:
     files = sorted(documents.glob("*.parquet"))
     text = pa.concat_tables(pq.read_table(path, columns=["text"]) for path in files)["text"].combine_chunks()
     signature_s = best_s(lambda: signatures(text, SIGNATURE), options.rounds)
-    own = search(files, folder / "kept", PRESETS[options.preset])
+    own = search(folder, options.input, options.seed, options.preset)
     rensa = run_rensa(options.peer_python, documents, options.rounds)
     spans = substrings.measure(text.to_pylist(), options.peer_python, options.rounds)
     peers = {words: run_datatrove(options.peer_python, documents, folder / words, words) for words in options.words}
@@ -119,46 +117,21 @@ def best_s(work: Callable[[], object], rounds: int) -> float:
     return min([_timed(work)[1] for _ in range(rounds + 1)][1:])
 
 
-def search(files: Sequence[Path], output: Path, geometry: Geometry) -> Search:
-    """Near-duplicate search over parquet files, keeping one of each cluster; one process, `output` a new folder."""
-    start_up_s = _timed(lambda: _clusters(pq.read_table(files[0]).slice(0, WARM_UP_DOCUMENTS), geometry))[1]
-    (documents, kept, clusters), search_s = _timed(lambda: _search(files, output, geometry))
-    of_id = dict(zip(clusters["id"].to_pylist(), clusters["cluster_id"].to_pylist(), strict=True))
-    return Search(search_s=search_s, start_up_s=start_up_s, documents=documents, kept=kept, clusters=of_id)
-
-
-def _search(files: Sequence[Path], output: Path, geometry: Geometry) -> tuple[int, int, pa.Table]:
-    """(documents read, documents written, clusters)."""
-    table = pa.concat_tables(pq.read_table(path) for path in files)
-    clusters = _clusters(table, geometry)
-    copies = clusters.filter(pc.not_equal(clusters["id"], clusters["representative_id"]))["id"].combine_chunks()
-    kept = table.filter(pc.invert(pc.is_in(table["id"], copies)))
-    output.mkdir()
-    pq.write_table(kept, output / "part-00000.parquet", compression="snappy")  # as datatrove's ParquetWriter does
-    return table.num_rows, kept.num_rows, clusters
-
-
-def _clusters(table: pa.Table, geometry: Geometry) -> pa.Table:
-    """Clusters of verified edges; the order is that of the rows."""
-    text = table["text"].combine_chunks()
-    keys = band_keys(text, geometry)
-    buckets = [candidate_groups(np.ascontiguousarray(band)) for band in keys.T]
-    order_rank = np.arange(len(text))
-    candidates = np.unique(np.concatenate([bucket.members for bucket in buckets]))
-    edges = verify(buckets, order_rank, _sets_of(text, candidates, geometry), VerifyRules())
-    first = components(len(text), edges.earlier, edges.later)
-    clustered = np.flatnonzero(np.bincount(first, minlength=len(text))[first] >= 2)
-    ids = table["id"].combine_chunks()
-    heads = ids.take(pa.array(first[clustered]))
-    return pa.table({"id": ids.take(pa.array(clustered)), "cluster_id": heads, "representative_id": heads})
-
-
-def _sets_of(text: pa.Array, rows: substrings.Rows, geometry: Geometry) -> ShingleSets:
-    """Shingle sets of all rows, empty but for those named."""
-    values, offsets = shingle_sets(text.take(pa.array(rows)), geometry)
-    sizes = np.zeros(len(text), np.int64)
-    sizes[rows] = np.diff(offsets)
-    return ShingleSets(values, np.concatenate([[0], np.cumsum(sizes)]))
+def search(folder: Path, given: str, seed: int, preset: str) -> Search:
+    """Near-duplicate search by the command over the corpus in `folder`; starting is taken off."""
+    recipe = SEARCH_ALONE | {"minhash": {"geometry": asdict(PRESETS[preset])}}
+    write(corpus_of(given, WARM_UP_DOCUMENTS, seed), folder / "few")
+    few = sorted((folder / "few" / "documents").glob("*.parquet"))
+    dedup(few, folder / "compiles", recipe)
+    start_up = dedup(few, folder / "starts", recipe)
+    found = dedup(sorted((folder / "grown" / "documents").glob("*.parquet")), folder / "search", recipe)
+    return Search(
+        search_s=found.usage.working_s - start_up.usage.working_s,
+        start_up_s=start_up.usage.total_s,
+        documents=found.documents,
+        kept=found.kept,
+        clusters=found.clusters,
+    )
 
 
 def run_datatrove(python: Path, documents: Path, folder: Path, words: str) -> tuple[Search, float]:
@@ -186,19 +159,6 @@ def _run_peer(python: Path, program: str, *arguments: str) -> str:
     if done.returncode:
         raise SystemExit(f"{program} failed ({done.returncode}): {done.stderr[-2000:]}")
     return done.stdout
-
-
-def similar_pairs(path: Path) -> pa.Table:
-    """Planted pairs of a similarity of `MIN_JACCARD` or more."""
-    pairs = pq.read_table(path)
-    return pairs.filter(pc.greater_equal(pairs["jaccard"], MIN_JACCARD))
-
-
-def recall(pairs: pa.Table, clusters: Mapping[str, object]) -> float:
-    """Share of the pairs that are in one cluster; 1 where there are none."""
-    ids = zip(pairs["id_a"].to_pylist(), pairs["id_b"].to_pylist(), strict=True)
-    found = [a in clusters and clusters[a] == clusters.get(b) for a, b in ids]
-    return float(np.mean(found)) if found else 1.0
 
 
 def print_figures(figures: Figures) -> None:

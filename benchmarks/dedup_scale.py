@@ -14,33 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
+import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from dedup import recall, similar_pairs
+from dedup_command import WORKER, dedup, recall, similar_pairs
 from grown_corpus import corpus_of, write
-from processes import DRIVER, Usage, watch
+from processes import DRIVER
 
 SIZES = (10_000, 100_000, 1_000_000)
 START_UP_DOCUMENTS = 200
-WORKER, RAY = "worker", "ray"
 Figures = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run of the command on a grown corpus."""
-
-    documents: int
-    usage: Usage
-    recall: float
 
 
 def main() -> None:
@@ -55,35 +41,28 @@ def main() -> None:
         print(json.dumps(figures))
 
 
-def run(options: argparse.Namespace, size: int, folder: Path) -> Run:
-    """Grow `size` documents below `folder` and deduplicate them."""
+def run(options: argparse.Namespace, size: int, folder: Path) -> Figures:
+    """Grow `size` documents below `folder` and deduplicate them; what it took, start-up included."""
     write(corpus_of(options.input, size, options.seed), folder)
-    files = sorted((folder / "documents").glob("*.parquet"))
-    line = [sys.executable, "-m", "falconmix.cli", "dedup", *map(str, files), "--output", str(folder / "out")]
-    # Ray's daemons cost by the second; workers that give way to all else would make a run on a busy machine dearer.
-    environment = os.environ | {"RAY_worker_niceness": "0"}
-    usage = watch([*line, "--workers", str(options.workers), "--json"], (WORKER, RAY), role_of, environment)
-    table = pq.read_table(folder / "out" / "dedup" / "clusters.parquet", columns=["id", "cluster_id"])
-    clusters = dict(zip(table["id"].to_pylist(), table["cluster_id"].to_pylist(), strict=True))
-    return Run(documents=size, usage=usage, recall=recall(similar_pairs(folder / "pairs.parquet"), clusters))
+    found = dedup(sorted((folder / "documents").glob("*.parquet")), folder / "run", {}, options.workers)
+    figures = {
+        "documents": size,
+        "kept": found.kept,
+        "working_s": found.usage.working_s,
+        "total_s": found.usage.total_s,
+        "wall_s": found.usage.wall_s,
+        "peak_task_mb": found.usage.peak_rss_bytes[WORKER] / 1e6,
+        "driver_mb": found.usage.peak_rss_bytes[DRIVER] / 1e6,
+        "recall": recall(similar_pairs(folder / "pairs.parquet"), found.clusters),
+    }
+    shutil.rmtree(folder)
+    return figures
 
 
-def role_of(line: str) -> str:
-    """Role of a process by its command line: Ray names its workers after the task that they run."""
-    return WORKER if line.startswith("ray::") or "default_worker.py" in line else RAY
-
-
-def summary(start_up: Run, runs: Sequence[Run]) -> Figures:
+def summary(start_up: Figures, runs: Sequence[Figures]) -> Figures:
     """Figures of all sizes, start-up taken off."""
     rows = [
-        {
-            "documents": one.documents,
-            "cpu_us_per_document": 1e6 * (one.usage.working_s - start_up.usage.working_s) / one.documents,
-            "wall_s": one.usage.wall_s,
-            "peak_task_mb": one.usage.peak_rss_bytes[WORKER] / 1e6,
-            "driver_mb": one.usage.peak_rss_bytes[DRIVER] / 1e6,
-            "recall": one.recall,
-        }
+        one | {"cpu_us_per_document": 1e6 * (one["working_s"] - start_up["working_s"]) / one["documents"]}
         for one in runs
     ]
     costs = [row["cpu_us_per_document"] for row in rows]
@@ -91,7 +70,7 @@ def summary(start_up: Run, runs: Sequence[Run]) -> Figures:
         "cpu_per_document_ratio": max(costs) / min(costs),
         "peak_task_mb": max(row["peak_task_mb"] for row in rows),
         "driver_mb": max(row["driver_mb"] for row in rows),
-        "start_up_s": start_up.usage.total_s,
+        "start_up_s": start_up["total_s"],
         "runs": rows,
     }
 
