@@ -114,18 +114,22 @@ def _show(options: argparse.Namespace, summary: dict[str, object]) -> None:
 def _add_why(commands: Commands) -> None:
     command = add(commands, "why", _why, "say what became of a page", "falconmix why out https://example.org/page.html")
     command.add_argument("output", type=Path, metavar="OUT", help="folder of a finished run")
-    command.add_argument("page", metavar="URL|ID", help="the page's URL, in any spelling, or its id")
+    command.add_argument(
+        "page", metavar="URL|ID", help="the page's URL, in any spelling, or its id; of a run of `dedup`, FILE:ROW"
+    )
     add_json(command)
 
 
 def _why(options: argparse.Namespace) -> int:
-    from pipeline.why import describe, why
+    from pipeline import why as of_curation
+    from pipeline.corpus import why as of_corpus
 
-    entries = why(options.output, options.page)
+    of = of_corpus if of_corpus.is_corpus_run(options.output) else of_curation
+    entries = of.why(options.output, options.page)
     if options.json:
         print_json(entries)
     elif entries:
-        print("\n\n".join(describe(entry) for entry in entries))
+        print("\n\n".join(of.describe(entry) for entry in entries))
     if not entries:
         print(f"falconmix why: {options.page}: in no input of this run", file=sys.stderr)
     return 0 if entries else 1

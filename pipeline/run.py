@@ -168,6 +168,14 @@ def _is_finished(store: Store, key: str) -> bool:
     return store.exists(FINISHED) and bool(store.read_json(FINISHED)["key"] == key)
 
 
+def open_finished(output: Path) -> Store:
+    """The folder of a finished run; UsageError where there is none."""
+    store = Store(output.absolute())
+    if not store.exists(FINISHED):
+        raise UsageError(f"{output}: no finished run here; give the folder that --output named, and finish it first")
+    return store
+
+
 def read_description(store: Store) -> dict[str, Any]:
     """What `run.json` says; UsageError where another program wrote it."""
     with contextlib.suppress(ValueError):
@@ -227,9 +235,7 @@ def _compare(store: Store, earlier: dict[str, Any], inputs: Sequence[Input]) -> 
 
 def clean(output: Path) -> int:
     """Free `work/` of a finished run; returns the bytes freed. UsageError where the run is not finished."""
-    store = Store(output.absolute())
-    if not store.exists(FINISHED):
-        raise UsageError(f"{output}: no finished run here; finish it first, or delete the folder")
+    store = open_finished(output)
     with locked(store.root):
         freed_bytes = sum(file.stat().st_size for file in store.path("work").rglob("*") if file.is_file())
         store.remove("work")

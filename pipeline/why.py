@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import lookup
-from pipeline.errors import UsageError
 from pipeline.publish import DAMAGED
-from pipeline.run import FINISHED
+from pipeline.run import open_finished
 from pipeline.shards import REJECTED
-from pipeline.store import Store
 from pipeline.summary import read_summary
 from stages.cascade import DUPLICATE_STEPS
 
@@ -23,9 +21,7 @@ def why(output: Path, query: str) -> list[dict[str, Any]]:
 
     Raises UsageError where `output` holds no finished run.
     """
-    store = Store(output)
-    if not store.exists(FINISHED):
-        raise UsageError(f"{output}: no finished run here; give the folder that `falconmix curate --output` wrote")
+    store = open_finished(output)
     steps = [step["stage"] for step in read_summary(store)["funnel"]]
     return [_entry(row, steps) for row in lookup.find(store, query)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpus.files import Columns
-from pipeline.corpus.units import PREFIX_DIGITS, CorpusFile, read_file, write_file
+from pipeline.corpus.units import CorpusFile, id_prefix, read_file, write_file
 from pipeline.dedup.job import append_segment, deduplicate_run
 from pipeline.document_files import SUFFIXES, is_document_file
 from pipeline.engine import Engine
@@ -22,7 +22,7 @@ from pipeline.lock import locked
 from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
-from pipeline.run import Run, open_run, run_key
+from pipeline.run import Run, open_run
 from pipeline.store import Store
 
 STATS = "report/stats.json"
@@ -64,8 +64,7 @@ def dedup(job: DedupJob, start_engine: Callable[[], Engine], progress: Progress)
 
 
 def _begin(run: Run, columns: Columns, start_engine: Callable[[], Engine], progress: Progress) -> Stats:
-    # Ids name the set of inputs, so that those of several runs beside one index do not meet.
-    prefix = run_key("", run.inputs)[:PREFIX_DIGITS]
+    prefix = id_prefix(run.inputs)
     files = [
         CorpusFile(input=source, number=number, prefix=prefix, columns=columns, fingerprint=run.fingerprint)
         for number, source in enumerate(run.inputs)

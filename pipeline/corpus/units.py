@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipeline.dedup.decisions import removed_name, spans_name
 from pipeline.inputs import Input
 from pipeline.manifest import Manifest
 from pipeline.recipe import Recipe
+from pipeline.run import run_key
 from pipeline.store import Store
 from pipeline.unit import Unit, table_name
 from pipeline.warc_record import parse_date
@@ -85,6 +86,11 @@ class CorpusFile:
         """Ids of rows."""
         head = f"{self.prefix}{self.number:08x}"
         return pa.array([f"{head}{row:016x}" for row in rows], pa.string())
+
+
+def id_prefix(inputs: Sequence[Input]) -> str:
+    """Names a set of inputs, so that ids of several runs beside one index do not meet."""
+    return run_key("", inputs)[:PREFIX_DIGITS]
 
 
 def place_of(page_id: str, prefix: str) -> tuple[int, int] | None:

@@ -65,7 +65,7 @@ USAGE = [
     (["report", "gone"], "gone: no finished run here; give the folder"),
     (["report", "foreign"], "foreign: no finished run here; give the folder"),
     (["why", "foreign", PAGE], "foreign: no finished run here; give the folder"),
-    (["clean", "foreign"], "foreign: no finished run here; finish it first"),
+    (["clean", "foreign"], "foreign: no finished run here; give the folder"),
     (["nope"], "invalid choice: 'nope'"),
 ]
 

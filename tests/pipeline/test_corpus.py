@@ -14,6 +14,7 @@ import zstandard
 from pipeline import recipe
 from pipeline.corpus.files import Columns
 from pipeline.corpus.run import DedupJob, dedup
+from pipeline.corpus.why import describe, is_corpus_run, why
 from pipeline.engine import SerialEngine
 from pipeline.errors import UsageError, WorkError
 from pipeline.progress import Quiet
@@ -206,3 +207,30 @@ def test_another_question_to_the_same_folder_is_refused(tmp_path):
     assert run(job(tmp_path, path))["funnel"][-1]["out"] == 2  # finished
     with pytest.raises(UsageError, match="holds a run of another recipe or version"):
         run(job(tmp_path, path, columns=replace(COLUMNS, text="other")))
+
+
+def test_what_became_of_a_row_is_told_by_its_place_and_by_its_id(tmp_path, rows):
+    for name in ("a/docs.parquet", "b/docs.parquet"):
+        (tmp_path / name).parent.mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    made = job(tmp_path, tmp_path / "a", tmp_path / "b")
+    run(made)
+    out = made.output
+    assert is_corpus_run(out)
+    (first,) = why(out, "a/docs.parquet:0")
+    assert (first["outcome"], first["stage"]) == ("published", None)
+    (near,) = why(out, "a/docs.parquet:3")
+    assert (near["outcome"], near["stage"], near["kept_file"]) == ("duplicate", "minhash", "a/docs.parquet")
+    assert near["kept_row"] == 0
+    assert why(out, near["kept_id"]) == [first]
+    assert "kept      a/docs.parquet, row 0" in describe(near)
+    (passage,) = why(out, "a/docs.parquet:6")
+    assert passage["outcome"] == "rejected"
+    assert {entry["stage"] for row in range(11) if row != 1 for entry in why(out, f"b/docs.parquet:{row}")} == {
+        "exact_dedup"
+    }
+    assert why(out, "a/docs.parquet:11") == why(out, "none.parquet:0") == why(out, "0" * 32) == []
+    with pytest.raises(UsageError, match="may be a/docs"):
+        why(out, "docs.parquet:0")
+    with pytest.raises(UsageError, match="FILE:ROW"):
+        why(out, "https://example.org/")
