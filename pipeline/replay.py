@@ -10,7 +10,6 @@ The same recipe gives the same bytes as the earlier run.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from pipeline.inputs import Input, resolve
 from pipeline.manifest import Manifest
 from pipeline.models import language_model_file
 from pipeline.recipe import Recipe, from_data
-from pipeline.run import FINISHED, read_description
+from pipeline.run import FINISHED, inputs_of, open_finished, read_description
 from pipeline.span import Seam, Span
 from pipeline.store import Store, file_digest
 from pipeline.tools import Tools, open_tools
@@ -108,13 +107,9 @@ def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
     Raises UsageError where there is none, where its `work/` is gone, where the recipe asks for another reading, and,
     with `reread`, where an input is gone or has changed.
     """
-    store = Store(output)
-    if not store.exists(FINISHED):
-        raise UsageError(f"{output}: no finished run here; give the folder that `falconmix curate --output` wrote")
+    store = open_finished(output)
     said = read_description(store)
-    inputs = tuple(
-        Input(**{field.name: source[field.name] for field in dataclasses.fields(Input)}) for source in said["inputs"]
-    )
+    inputs = inputs_of(said)
     replay = Replay(
         store=store,
         recipe=from_data(said["recipe"], str(output)),

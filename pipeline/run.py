@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -183,6 +183,12 @@ def read_description(store: Store) -> dict[str, Any]:
         if isinstance(said, dict) and set(said) >= DESCRIBED and isinstance(said["recipe"], dict):
             return said
     raise UsageError(f"{store.path(RUN)}: not written by `falconmix curate`, or damaged; choose another --output")
+
+
+def inputs_of(description: Mapping[str, Any]) -> tuple[Input, ...]:
+    """The inputs that `run.json` lists."""
+    names = [field.name for field in fields(Input)]
+    return tuple(Input(**{name: source[name] for name in names}) for source in description["inputs"])
 
 
 def _check_empty(store: Store) -> None:

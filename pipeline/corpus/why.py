@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.corpus.run import STATS
 from pipeline.corpus.units import REMOVED, id_prefix, place_of
 from pipeline.errors import UsageError
-from pipeline.inputs import Input
-from pipeline.run import open_finished, read_description
+from pipeline.run import inputs_of, open_finished, read_description
 from pipeline.store import Store
 from stages.cascade import DUPLICATE_STEPS
 
@@ -45,18 +43,13 @@ def why(output: Path, query: str) -> list[Entry]:
 def _place(store: Store, query: str, files: list[str]) -> tuple[int | None, int]:
     """(number of the file, None where there is none; row)."""
     if _ID.fullmatch(query):
-        return place_of(query, id_prefix(_inputs(store))) or (None, 0)
+        return place_of(query, id_prefix(inputs_of(read_description(store)))) or (None, 0)
     if not (found := _PLACE.fullmatch(query)):
         raise UsageError(f"{query}: of a run of `falconmix dedup`, name a document as FILE:ROW, or by its id")
     named = [number for number, file in enumerate(files) if f"/{file}".endswith(f"/{found['file']}")]
     if len(named) > 1:
         raise UsageError(f"{found['file']}: may be {files[named[0]]} or {files[named[1]]}; give more of the path")
     return named[0] if named else None, int(found["row"])
-
-
-def _inputs(store: Store) -> list[Input]:
-    names = [field.name for field in fields(Input)]
-    return [Input(**{name: source[name] for name in names}) for source in read_description(store)["inputs"]]
 
 
 def _entry(store: Store, file: str, row: int) -> Entry:

@@ -103,6 +103,17 @@ def test_a_narrower_recipe_agrees_with_a_fresh_run(first, recipe_file, sample, t
     assert digests(tmp_path / "replayed") != digests(first)
 
 
+def test_other_rules_of_deduplication_agree_with_a_fresh_run(first, recipe_file, sample, tmp_path):
+    geometry = "minhash: {geometry: {bands: 20, rows: 4, shingle: 3, seed: 7}, threshold: 0.6}"
+    rules = "substrings: {k: 8, mode: cut}\ndedup: {url: kept, exact: false}"
+    other = changed(recipe_file, "dedup", f"{geometry}\n{rules}")
+    again(first, tmp_path / "replayed", other)
+    from_inputs(sample, tmp_path / "fresh", other)
+    assert digests(tmp_path / "replayed") == digests(tmp_path / "fresh")
+    tables = [pq.read_table(output / "dedup" / "spans.parquet") for output in (first, tmp_path / "replayed")]
+    assert not tables[0].equals(tables[1])
+
+
 def test_pages_dropped_before_extraction_are_undecided_or_read_again(first, recipe_file, sample, tmp_path):
     text = "page: {min_words: 1}\nquality: {overrides: {too_few_words: {min: 5}}}\nurl: {rules: {blocked: false}}"
     wider = changed(recipe_file, "wider", text)
