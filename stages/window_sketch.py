@@ -52,6 +52,11 @@ def repeated(sketch: Sketch, hashes: Hashes) -> NDArray[np.bool_]:
     return _repeated(sketch, hashes, _shift(sketch))
 
 
+def next_bits(packed: NDArray[np.uint8], places: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each i the bit of `packed` (as `numpy.packbits` packs) at places[part[i]], which then moves on by one."""
+    return _next_bits(packed, places, part)
+
+
 def _shift(sketch: Sketch) -> np.uint64:
     return np.uint64(64 - (sketch.size * _COUNTERS).bit_length() + 1)
 
@@ -72,4 +77,14 @@ def _repeated(sketch: Sketch, hashes: Hashes, shift: np.uint64) -> NDArray[np.bo
     for i in range(hashes.size):
         place = hashes[i] >> shift
         found[i] = (sketch[place >> _WORD_SHIFT] >> ((place & _LAST) << _ONE)) & _TWO != 0
+    return found
+
+
+@compiled
+def _next_bits(packed: NDArray[np.uint8], places: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.bool_]:
+    found = np.empty(part.size, np.bool_)
+    for i in range(part.size):
+        place = places[part[i]]
+        found[i] = (packed[place >> 3] >> (7 - (place & 7))) & 1
+        places[part[i]] = place + 1
     return found

@@ -18,6 +18,7 @@ from pipeline.phase import task_name
 from pipeline.store import Store
 
 FOLDER = "work/dedup"
+_NARROW = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Exchange:
         if isinstance(receiver, int):
             ends = [rows.num_rows * (number >= receiver) for number in range(n_receivers)]
         elif n_receivers > 1:
-            rows = rows.take(pa.array(np.argsort(receiver, kind="stable")))
+            narrow = np.uint16 if n_receivers <= _NARROW else np.int64  # numpy sorts 16 bits by radix, ten times faster
+            rows = rows.take(pa.array(np.argsort(receiver.astype(narrow), kind="stable")))
             ends = np.cumsum(np.bincount(receiver, minlength=n_receivers)).tolist()
         else:
             ends = [rows.num_rows]

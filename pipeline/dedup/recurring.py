@@ -17,7 +17,7 @@ from pipeline.dedup.exchange import by_hash
 from pipeline.dedup.plan import Plan
 from pipeline.phase import Phases, Report
 from stages.segment import Hashes
-from stages.window_sketch import count, empty_sketch, repeated
+from stages.window_sketch import count, empty_sketch, next_bits, repeated
 
 Mask = NDArray[np.bool_]
 Keys = Callable[[int], Iterable[Hashes]]
@@ -37,18 +37,12 @@ class Recurring:
 
     def __init__(self, plan: Plan, name: str, number: int, parts: range) -> None:
         marks = [plan.exchange(_marks(name)).read([part], number)["marks"].to_numpy() for part in parts]
-        self._marks = [np.unpackbits(packed).view(np.bool_) for packed in marks]
-        self._at = [0 for _ in parts]
+        self._marks = np.concatenate(marks)
+        self._places = 8 * np.cumsum([0, *(packed.size for packed in marks[:-1])])
 
     def of(self, keys: Hashes) -> Mask:
         """Which of the next keys recur."""
-        part = by_hash(keys, len(self._marks))
-        found = np.empty(keys.size, np.bool_)
-        for number, marks in enumerate(self._marks):
-            mine = np.flatnonzero(part == number)
-            found[mine] = marks[self._at[number] : self._at[number] + mine.size]
-            self._at[number] += mine.size
-        return found
+        return next_bits(self._marks, self._places, by_hash(keys, self._places.size))
 
 
 def _heads(name: str) -> str:
@@ -61,10 +55,10 @@ def _marks(name: str) -> str:
 
 def _send(number: int, *, plan: Plan, name: str, keys: Keys, n_parts: int) -> tuple[list[str], Report]:
     """Four bytes a key: those that its partition does not tell already."""
-    heads, receivers = [np.empty(0, np.uint32)], [np.empty(0, np.int32)]
+    heads, receivers = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
     for piece in keys(number):
         heads.append(piece.astype(np.uint32))
-        receivers.append(by_hash(piece, n_parts).astype(np.int32))
+        receivers.append(by_hash(piece, n_parts).astype(np.uint32))
     rows = pa.table({"head": np.concatenate(heads)})
     file = plan.exchange(_heads(name)).write(number, rows, np.concatenate(receivers), n_parts)
     return [file], {"keys": rows.num_rows}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.window_sketch import count, empty_sketch, merged, repeated
+from stages.window_sketch import count, empty_sketch, merged, next_bits, repeated
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda n: n << 60), max_size=40)
 
@@ -74,3 +74,15 @@ def test_no_windows():
 def test_sketches_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match="sketches of 1 and 32 words"):
         merged(empty_sketch(1), empty_sketch(100))
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=20), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_bits_of_several_parts_are_read_each_in_its_order(parts, chance):
+    packed = [np.packbits(np.array(bits, np.bool_)) for bits in parts]
+    places = 8 * np.cumsum([0, *(part.size for part in packed[:-1])])
+    part = [number for number, bits in enumerate(parts) for _ in bits]
+    chance.shuffle(part)
+    left = [iter(bits) for bits in parts]
+    cut = chance.randint(0, len(part))
+    read = [next_bits(np.concatenate(packed), places, np.array(some, np.int64)) for some in (part[:cut], part[cut:])]
+    assert np.concatenate(read).tolist() == [next(left[number]) for number in part]
