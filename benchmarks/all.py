@@ -54,6 +54,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "curation-cost": Benchmark(line=f"curation_cost.py --input {DATA}/warc", render=render.curation_cost),
     "urls": Benchmark(line=f"urls.py --input {DATA}/warc", render=render.urls),
     "dedup": Benchmark(line=f"dedup.py --input {DATA}/text", render=render.dedup),
+    "dedup-scale": Benchmark(line=f"dedup_scale.py --input {DATA}/text", render=render.dedup_scale),
     "survival": Benchmark(
         line=f"survival.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl", render=render.survival
     ),

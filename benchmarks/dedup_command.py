@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,26 +25,46 @@ _PREFIX, _FILE = 8, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of the command. kept: documents written. clusters: the cluster of each clustered id of the corpus."""
+    """One run of the command.
+
+    kept: documents written. clusters: the cluster of each clustered id of the corpus. exchanged_bytes: what tasks of
+    deduplication handed each other through files. report: the counts of the run.
+    """
 
     documents: int
     kept: int
     usage: Usage
     clusters: Mapping[str, str]
+    exchanged_bytes: int
+    report: Mapping[str, Any]
 
 
-def dedup(files: Sequence[Path], output: Path, recipe: Mapping[str, object], workers: int = 1) -> Run:
+def dedup(
+    files: Sequence[Path],
+    output: Path,
+    recipe: Mapping[str, object],
+    workers: int = 1,
+    index: Path | None = None,
+) -> Run:
     """Deduplicate `files`, ordered by name, into the new folder `output`. recipe: what is changed of the default."""
     output.mkdir(parents=True)
     changed = {"extends": "refinedweb", "name": "benchmark", **recipe}
     (output / "recipe.yaml").write_text(json.dumps(changed), encoding="utf-8")  # JSON is YAML
     line = [sys.executable, "-m", "falconmix.cli", "dedup", *map(str, files), "--output", str(output / "out")]
     line += ["--recipe", str(output / "recipe.yaml"), "--workers", str(workers), "--json"]
+    line += ["--index", str(index)] if index else []
     # Ray's daemons cost by the second; workers that give way to all else would make a run on a busy machine dearer.
     usage = watch(line, (WORKER, RAY), role_of, os.environ | {"RAY_worker_niceness": "0"})
     kept = sum(pq.read_metadata(path).num_rows for path in (output / "out" / "documents").glob("*.parquet"))
     documents = sum(pq.read_metadata(path).num_rows for path in files)
-    return Run(documents=documents, kept=kept, usage=usage, clusters=clusters_of(output / "out", files))
+    return Run(
+        documents=documents,
+        kept=kept,
+        usage=usage,
+        clusters=clusters_of(output / "out", files),
+        exchanged_bytes=exchanged_bytes(output / "out"),
+        report=json.loads((output / "out" / "report" / "stats.json").read_text(encoding="utf-8")),
+    )
 
 
 def role_of(line: str) -> str:
@@ -65,6 +86,14 @@ def clusters_of(output: Path, files: Sequence[Path]) -> dict[str, str]:
             kept = _id_in(ids, row["kept_id"])
             clusters[ids[number][row["row"]]] = clusters.setdefault(kept, kept)
     return clusters
+
+
+def exchanged_bytes(output: Path) -> int:
+    """Bytes of the partition files between the phases of deduplication, long deleted, by their manifest records."""
+    records = (
+        json.loads(path.read_text(encoding="utf-8")) for path in (output / "manifest" / "dedup").glob("*/*.json")
+    )
+    return sum(n for record in records for file, n in record["files"].items() if file.endswith(".arrow"))
 
 
 def _id_in(ids: Sequence[Sequence[str]], name: str) -> str:

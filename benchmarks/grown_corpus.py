@@ -95,7 +95,8 @@ class Corpus:
         languages = _languages(numbers, self.plan, self.grams, np.uint64(self.seed))
         text = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
         language = pa.array(np.array(self.names, object)[languages], pa.string())
-        urls = [f"https://{self.names[one]}.example.org/{n}" for one, n in zip(languages, numbers, strict=True)]
+        hosts = [f"https://{self.names[one]}.example.org" for one in languages]
+        urls = [f"{host}/{self.seed}/{n}" for host, n in zip(hosts, numbers, strict=True)]
         return pa.table({"id": self.ids(numbers), "text": text.cast(pa.string()), "url": urls, "language": language})
 
     def ids(self, numbers: Numbers) -> pa.Array:

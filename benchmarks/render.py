@@ -216,6 +216,29 @@ def dedup(figures: Figures) -> str:
     )
 
 
+def dedup_scale(figures: Figures) -> str:
+    """Cost per document, memory and recall by size."""
+    headings = ["documents", "CPU µs a document", "largest task, MB", "driver, MB", "bytes handed on, a document"]
+    rows = [
+        [
+            f"{run['documents']:,}",
+            f"{run['cpu_us_per_document']:,.0f}",
+            f"{run['peak_task_mb']:,.0f}",
+            f"{run['driver_mb']:,.0f}",
+            f"{run['exchanged_bytes_per_document']:,.0f}",
+            f"{run['recall']:.4f}",
+        ]
+        for run in figures["runs"]
+    ]
+    return "\n\n".join(
+        [
+            table([*headings, "recall"], rows),
+            f"Dearest over cheapest: **{figures['cpu_per_document_ratio']:.2f}** (goal 1.3). Starting takes "
+            f"{figures['start_up_s']:.0f} CPU s, once a run. [What follows for whole dumps](scale.md).",
+        ]
+    )
+
+
 def _datatrove(figures: Figures) -> Iterable[tuple[str, Figures]]:
     names = {"spacy": "spaCy", "spaces": "white space"}
     return [(names[words], of) for words, of in figures["datatrove"].items()]
