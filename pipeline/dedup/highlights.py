@@ -79,7 +79,10 @@ def _tell(number: int, *, plan: Plan, steps: Sequence[Step], n_parts: int) -> tu
 
 
 def _similarities(plan: Plan, number: int) -> dict[str, list[int]]:
-    """Verified edges of a group's documents to earlier ones, each once though both rounds may have found it."""
+    """Verified edges of a group's documents to earlier ones, each once though both rounds may have found it.
+
+    `edges` are those within the run, `indexed` those to documents of an index, in a run that has one.
+    """
     edges = edges_of(plan, number)
     earlier, later, similarity = (edges[name].to_numpy() for name in ("earlier", "later", "similarity"))
     _, once = np.unique(np.stack([earlier, later]), axis=1, return_index=True)
@@ -87,7 +90,7 @@ def _similarities(plan: Plan, number: int) -> dict[str, list[int]]:
     borders = similarity_edges(plan)
     series = {"edges": histogram(similarity[earlier >= 0], borders)}
     if plan.past is not None:
-        series["edges to the index"] = histogram(similarity[earlier < 0], borders)
+        series["indexed"] = histogram(similarity[earlier < 0], borders)
     return series
 
 
