@@ -113,10 +113,13 @@ def _added(edges: Sequence[float], reports: Iterable[dict[str, list[int]]]) -> R
 
 def _write(_number: int, *, plan: Plan, steps: Sequence[Step], parts: range) -> tuple[list[str], Report]:
     told = told_subjects(plan, parts)
-    clusters = [row for row in told if "representative_id" in row]
-    passages = [row for row in told if "first_id" in row]
-    tables = ((TOP_CLUSTERS, clusters, schema.TOP_CLUSTER), (TOP_PASSAGES, passages, schema.TOP_PASSAGE))
-    for name, rows, declared in tables:
-        plan.store.write_table(name, pa.Table.from_pylist(rows, declared), declared)
-    report = {"removal": largest_removals(plan, steps, parts), "top_clusters": clusters, "top_passages": passages}
+    clusters = pa.Table.from_pylist([row for row in told if "representative_id" in row], schema.TOP_CLUSTER)
+    passages = pa.Table.from_pylist([row for row in told if "first_id" in row], schema.TOP_PASSAGE)
+    plan.store.write_table(TOP_CLUSTERS, clusters, schema.TOP_CLUSTER)
+    plan.store.write_table(TOP_PASSAGES, passages, schema.TOP_PASSAGE)
+    report = {
+        "removal": largest_removals(plan, steps, parts),
+        "top_clusters": clusters.to_pylist(),
+        "top_passages": passages.to_pylist(),
+    }
     return [TOP_CLUSTERS, TOP_PASSAGES], report
