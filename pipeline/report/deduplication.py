@@ -11,7 +11,7 @@ from pipeline.report.distributions import binned, captioned
 from pipeline.report.markup import Markup, join, tag
 from pipeline.report.stats import Deduplication, Name, Removal, Stats, TopCluster, TopPassage
 
-_SHOWN = 10
+_SHOWN = 12
 """Rows of each table that are not folded."""
 _BRIEF_CHARS = 110
 _KINDS = {"language": "Language", "domain": "Domain"}
@@ -134,9 +134,9 @@ def _few(names: Sequence[Name], n_names: int = 0) -> Markup:
     """The commonest names with their counts, and how many more there are."""
     told = [join(tag("bdi", name.name or "none"), f" {figures.count(name.n_documents)}") for name in names]
     if n_names > len(names):
-        told.append(join(f"{figures.count(n_names - len(names))} more"))
-    parts = [part for name in told for part in (", ", name)][1:]
-    return tag("td", *parts, class_="few")
+        told.append(Markup(f"{figures.count(n_names - len(names))} more"))
+    parts = [tag("span", name, "," if place < len(told) else None) for place, name in enumerate(told, 1)]
+    return tag("td", *[part for name in parts for part in (" ", name)][1:], class_="few")
 
 
 def _sample(url: str | None, text: str | None, page_id: str) -> Markup:
