@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ def count_documents(table: pa.Table) -> Counts:
         "languages": _count(table["language"]),
         "chars": int(np.sum(pc.utf8_length(table["text"]).to_numpy(), dtype=np.int64)),
         "cluster_size": _count(table["cluster_size"]),
-        "text_chars": _histogram(_values(table, "n_chars"), TEXT_CHARS_EDGES),
-        "language_score": _histogram(_values(table, "language_score"), SCORE_EDGES),
+        "text_chars": histogram(_values(table, "n_chars"), TEXT_CHARS_EDGES),
+        "language_score": histogram(_values(table, "language_score"), SCORE_EDGES),
     }
 
 
@@ -45,8 +45,8 @@ def count_rejects(table: pa.Table) -> Counts:
         "languages": _count(languages),
         "rules": _count(table["rule"]),
         "language_rules": {f"{language}\t{rule}": n for (language, rule), n in sorted(by_language.items())},
-        "text_chars": _histogram(_values(table, "n_chars"), TEXT_CHARS_EDGES),
-        "language_score": _histogram(_values(table, "language_score"), SCORE_EDGES),
+        "text_chars": histogram(_values(table, "n_chars"), TEXT_CHARS_EDGES),
+        "language_score": histogram(_values(table, "language_score"), SCORE_EDGES),
     }
 
 
@@ -71,7 +71,7 @@ def _values(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
     return values
 
 
-def _histogram(values: np.ndarray[Any, Any], edges: list[float] | list[int]) -> list[int]:
+def histogram(values: np.ndarray[Any, Any], edges: Sequence[float]) -> list[int]:
     """Counts per bin [edge, next edge); the last bin holds its upper edge and all above."""
     places = np.searchsorted(edges, values, side="right") - 1
     n_bins = len(edges) - 1

@@ -64,6 +64,7 @@ def collect(
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
         "passages": {name: decided["report"][name] for name in ("spans", "orphaned")},
         "bridged": decided["report"]["bridged"],
+        "deduplication": decided["report"]["highlights"],
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }

@@ -210,6 +210,51 @@ SPAN = pa.schema(
 )
 """A removed passage; where its source changes half-way there are two rows, of which one ends where the next begins."""
 
+TEXT_SAMPLE_CHARS = 500
+"""Characters of a text that `TOP_CLUSTER` and `TOP_PASSAGE` show."""
+
+
+def _names(name: str, doc: str) -> pa.Field:
+    """Some names, each with the number of documents that it stands for."""
+    pair = [pa.field(name, pa.string(), nullable=False), pa.field("n_documents", pa.int64(), nullable=False)]
+    return _field(f"{name}s", pa.list_(pa.struct(pair)), doc)
+
+
+_LANGUAGES = _names("language", "the commonest languages of these documents, five at most")
+_N_DOMAINS = _field("n_domains", pa.int64(), "different domains of these documents", unit="domain")
+_DOMAINS = _names("domain", "the commonest domains of these documents, five at most; empty: without an address")
+_N_DOCUMENTS = "documents of this run "
+
+TOP_CLUSTER = pa.schema(
+    [
+        _field("representative_id", pa.string(), "document that is kept for the cluster"),
+        _field("n_documents", pa.int64(), _N_DOCUMENTS + "in the cluster", unit="document"),
+        _LANGUAGES,
+        _N_DOMAINS,
+        _DOMAINS,
+        _field("url", pa.string(), "address of the representative; null where it is in an index", nullable=True),
+        _field("text", pa.string(), "first 500 characters of its text before cutting; null likewise", nullable=True),
+    ]
+)
+"""The clusters of most documents."""
+
+TOP_PASSAGE = pa.schema(
+    [
+        _field("first_id", pa.string(), "document that holds the first copy"),
+        _field("first_start", pa.int64(), "first byte of it there, in the text before cutting", unit="byte"),
+        _field("n_cuts", pa.int64(), "spans that name this place", unit="span"),
+        _field("length", pa.int64(), "the commonest length of these spans, of equals the least", unit="byte"),
+        _field("n_bytes", pa.int64(), "length of all of them together", unit="byte"),
+        _field("n_documents", pa.int64(), _N_DOCUMENTS + "that hold these spans", unit="document"),
+        _LANGUAGES,
+        _N_DOMAINS,
+        _DOMAINS,
+        _field("url", pa.string(), "address of the document that holds the first copy"),
+        _field("text", pa.string(), "first 500 characters of the commonest length, as in the first copy"),
+    ]
+)
+"""The passages that were cut most often. What makes a passage is the place where its first copy begins."""
+
 BRIDGED = pa.schema(
     [
         _ID,

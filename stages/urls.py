@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 import pyarrow as pa
 
 from stages.block_list import BlockList, compile_block_list
-from stages.canonical_url import canonical, domain_of
+from stages.canonical_url import canonical, domain_of, domain_of_canonical
 from stages.url_scan import canonical_column
 from stages.url_words import UrlWords, WordScore, builtin_words
 from stages.verdicts import Verdict, with_verdicts
@@ -27,6 +28,7 @@ __all__ = [
     "canonical",
     "compile_block_list",
     "curated_sources",
+    "domain_column",
     "domain_of",
     "filter_urls",
 ]
@@ -63,6 +65,11 @@ class UrlTables:
     def curated_list(self) -> BlockList:
         """The curated domains, made ready."""
         return BlockList(compile_block_list(["\n".join(self.curated).encode()]))
+
+
+def domain_column(urls: pa.Array[Any]) -> pa.Array[Any]:
+    """`domain_of` of every address of a string column without nulls."""
+    return pa.array(map(domain_of_canonical, canonical_column(urls).to_pylist()), pa.string())
 
 
 @functools.cache

@@ -153,4 +153,12 @@ def _stats(
             steps.append({"stage": step, "in": left, "out": left - removed[step]})
             left -= removed[step]
     counts = {name: told[name] for name in ("edges", "cut", "spans", "orphaned", "bridged")}
-    return {"format": 1, "recipe": run.recipe.name, "inputs": inputs, "funnel": steps, **counts, "cpu_seconds": cpu_s}
+    return {
+        "format": 1,
+        "recipe": run.recipe.name,
+        "inputs": inputs,
+        "funnel": steps,
+        **counts,
+        "deduplication": told["highlights"],
+        "cpu_seconds": cpu_s,
+    }

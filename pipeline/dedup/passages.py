@@ -31,7 +31,7 @@ from stages.windows import Split, text_window_hashes, window_hashes, words_of
 
 SUBSTRINGS = "substrings"
 SPANS = "spans"
-"""Exchange of a group's spans: `doc` before the columns of `SPAN`."""
+"""Exchange of a group's spans: `doc` and `first_doc` before the columns of `SPAN`."""
 CUT_BYTES = "cut_bytes"
 """Exchange of what spans take from each document of a group: `doc`, `removed_bytes`."""
 SOURCES = "span_sources"
@@ -140,10 +140,11 @@ def _write_spans(plan: Plan, number: int, home: Home, documents: Documents, span
     removed |= {name: pc.struct_field(verdict, name) for name in ("rule", "value", "threshold")}
     left = pa.table(removed)
     lost = {"doc": docs, "removed_bytes": done.removed_bytes}
+    numbered = spans.add_column(0, "first_doc", pa.array(first)).add_column(0, "doc", pa.array(doc))
     write = plan.exchange
     return [
         write(removals(SUBSTRINGS)).write(number, left.filter(gone), number, len(plan.groups)),
-        write(SPANS).write(number, spans.add_column(0, "doc", pa.array(doc))),
+        write(SPANS).write(number, numbered),
         write(CUT_BYTES).write(number, pa.table(lost)),
         write(SOURCES).write(number, pa.table({"doc": first}), group_of(first), len(plan.groups)),
     ]

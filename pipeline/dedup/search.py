@@ -16,6 +16,7 @@ from pipeline.dedup.copies import drop_copies, drop_repeated_records
 from pipeline.dedup.decisions import DECIDED, decide, removed_name, sizes_name, spans_name
 from pipeline.dedup.edges import verify_pairs
 from pipeline.dedup.exchange import FOLDER
+from pipeline.dedup.highlights import TOP_CLUSTERS, TOP_PASSAGES, find_highlights
 from pipeline.dedup.home import Step
 from pipeline.dedup.order import number_documents
 from pipeline.dedup.passages import find_passages
@@ -38,7 +39,7 @@ def deduplicate(plan: Plan, phases: Phases) -> Record:
     if not (record := manifest.done("all", phases.key)):
         report = _search(plan, phases) | {"cpu_s": dict(phases.cpu_s)}
         parts = [removed_name, sizes_name, spans_name, *([] if plan.past is None else [part_name])]
-        files = [CLUSTERS, SPANS_TABLE, *([] if plan.past is None else [BRIDGED_TABLE])]
+        files = [CLUSTERS, SPANS_TABLE, TOP_CLUSTERS, TOP_PASSAGES, *([] if plan.past is None else [BRIDGED_TABLE])]
         files += [name(group) for name in parts for group in plan.group_numbers]
         record = manifest.finish("all", phases.key, files, report)
     for folder in plan.store.path(FOLDER).iterdir():
@@ -72,7 +73,9 @@ def _search(plan: Plan, phases: Phases) -> Report:
     if plan.recipe.substrings:
         steps.append(find_passages(plan, phases, steps, text_bytes))
     write_tables(plan, phases, steps)
-    return _report(decide(plan, phases, steps)) | {"edges": n_edges, "cut": n_cut, "recurring_bands": recurring}
+    shown = find_highlights(plan, phases, steps)
+    counts = {"edges": n_edges, "cut": n_cut, "recurring_bands": recurring}
+    return _report(decide(plan, phases, steps)) | counts | {"highlights": shown}
 
 
 def _report(groups: list[Report]) -> Report:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from pipeline.report import accounts, distributions, figures, funnel
+from pipeline.report import accounts, deduplication, distributions, figures, funnel
 from pipeline.report.markup import Markup, join, tag
 from pipeline.report.stats import Stats
 
@@ -30,6 +30,7 @@ def page(stats: Stats) -> str:
         accounts.inputs(stats),
         accounts.languages(stats),
         distributions.section(stats),
+        deduplication.section(stats),
         accounts.domains(stats),
         accounts.processor_time(stats),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import WorkError
 
@@ -131,6 +131,59 @@ class Histograms(_Figures):
     cluster_size: dict[int, Count] = {}
 
 
+class Name(_Figures):
+    """A language or a domain, and documents that have it."""
+
+    name: str = Field(validation_alias=AliasChoices("name", "language", "domain"))
+    n_documents: Count
+
+
+class Removal(_Figures):
+    """What deduplication took of one language or domain: of `pages`, so many by each step; bytes of passages."""
+
+    name: str
+    pages: Count
+    removed: dict[str, Count]
+    passage_bytes: Count
+
+
+class _Sample(_Figures):
+    """Documents that have something in common, and what it looks like."""
+
+    n_documents: Count
+    languages: list[Name]
+    n_domains: Count
+    domains: list[Name]
+    url: str | None
+    text: str | None
+
+
+class TopCluster(_Sample):
+    """A cluster; without url and text where its representative is in an index."""
+
+    representative_id: str
+
+
+class TopPassage(_Sample):
+    """A passage by the place where its first copy begins."""
+
+    first_id: str
+    n_cuts: Count
+    length_bytes: Count = Field(alias="length")
+
+
+class Deduplication(_Figures):
+    """What deduplication shows of itself. `steps`: those that the run has; `removal`: by `language` and by `domain`."""
+
+    similarity: Histogram
+    cluster_size: dict[int, Count]
+    passage_bytes: Histogram
+    steps: list[str]
+    removal: dict[str, list[Removal]]
+    top_clusters: list[TopCluster]
+    top_passages: list[TopPassage]
+
+
 class Dataset(_Figures):
     """One published folder."""
 
@@ -158,6 +211,7 @@ class Stats(_Figures):
     by_language: dict[str, LanguageFigures] = {}
     by_domain: list[DomainFigures] = []
     histograms: Histograms = Histograms()
+    deduplication: Deduplication | None = None
     datasets: list[Dataset] = []
     cpu_seconds: CpuSeconds | None = None
 

@@ -19,6 +19,13 @@ def table(head: Sequence[Markup], rows: Iterable[Sequence[Markup]], *, label: st
     return tag("div", whole, class_="scroll tall" if tall else "scroll", role="region", aria_label=label, tabindex=0)
 
 
+def folded(head: Sequence[Markup], rows: Sequence[Sequence[Markup]], *, label: str, shown: int) -> Markup:
+    """A table of the first rows, the others behind a line that opens on them."""
+    rest = rows[shown:]
+    more = tag("details", tag("summary", f"{len(rest)} more"), table(head, rest, label=f"{label}, more"), class_="more")
+    return join(table(head, rows[:shown], label=label), more if rest else None)
+
+
 def column(name: str) -> Markup:
     """Heading of a column of words."""
     return tag("th", name, scope="col")

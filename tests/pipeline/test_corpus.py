@@ -104,6 +104,16 @@ def test_parquet_comes_back_with_all_its_columns(tmp_path, rows):
     ]
     spans = pq.read_table(tmp_path / "out/dedup/spans.parquet").to_pylist()
     assert [span["id"][16:] for span in spans] == [f"{5:016x}", f"{6:016x}"]
+    (cluster,) = pq.read_table(tmp_path / "out/dedup/top_clusters.parquet").to_pylist()
+    assert (cluster["representative_id"][16:], cluster["n_documents"], cluster["url"]) == (f"{0:016x}", 2, "")
+    assert cluster["text"] == TEXTS[0]
+    (passage,) = pq.read_table(tmp_path / "out/dedup/passages.parquet").to_pylist()
+    assert (passage["first_id"][16:], passage["first_start"]) == (f"{4:016x}", TEXTS[4].index("w1000"))
+    assert (passage["n_cuts"], passage["length"], passage["text"]) == (2, len(SHARED), SHARED[:500])
+    assert (stats["deduplication"]["top_clusters"], stats["deduplication"]["top_passages"]) == ([cluster], [passage])
+    (unnamed,) = stats["deduplication"]["removal"]["domain"]
+    assert (unnamed["name"], unnamed["pages"]) == ("", 10)
+    assert unnamed["removed"] == {"url_dedup": 0, "exact_dedup": 2, "minhash": 1, "substrings": 1}
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from html import escape
 
 import pyarrow.parquet as pq
 import pytest
@@ -173,9 +174,24 @@ def test_invariant_5_each_cluster_publishes_its_earliest(finished, job):
         assert (row["id"] in documents) == (row["id"] == row["representative_id"])
         assert documents[row["representative_id"]]["cluster_size"] == row["cluster_size"]
     assert sum(row["cluster_size"] > 1 for row in documents.values()) == len(members)
+    sizes = store.read_json("report/stats.json")["histograms"]["cluster_size"]
+    assert sizes == {str(size): n for size, n in Counter(row["cluster_size"] for row in documents.values()).items()}
     near = pq.read_table(store.path("rejected/stage=minhash"), partitioning=None).to_pylist()
     representative = {row["id"]: row["representative_id"] for row in clusters}
     assert all(row["detail"] == representative[row["id"]] and row["value"] >= row["threshold"] for row in near)
+
+
+def test_what_deduplication_shows_adds_up_to_the_funnel(finished, job):
+    stats = Store(job.output).read_json("report/stats.json")
+    shown, clusters = stats["deduplication"], stats["histograms"]["cluster_size"]
+    removed = {step["stage"]: step["in"] - step["out"] for step in stats["funnel"]}
+    for step in shown["steps"]:
+        assert sum(row["removed"][step] for row in shown["removal"]["language"]) == removed[step]
+    assert sum(shown["similarity"]["counts"]["edges"]) == stats["near_duplicates"]["edges"] > 0
+    assert shown["cluster_size"] == {size: n for size, n in clusters.items() if size != "1"}
+    assert sum(row["n_cuts"] for row in shown["top_passages"]) <= stats["passages"]["spans"]
+    page = Store(job.output).path("report/index.html").read_text(encoding="utf-8")
+    assert all(escape(row["url"]) in page for row in shown["top_clusters"])
 
 
 def test_invariant_6_a_document_leads_back_to_its_bytes(finished, job, sample):

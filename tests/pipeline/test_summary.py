@@ -44,6 +44,15 @@ REJECTS = st.fixed_dictionaries(
         "n_chars": st.one_of(st.none(), CHARS),
     }
 )
+HIGHLIGHTS = {
+    "similarity": {"edges": [0.99, 1.0], "counts": {"edges": [4]}},
+    "cluster_size": {"3": 2},
+    "passage_bytes": {"edges": [0, 100], "counts": {"cut": [7]}},
+    "steps": ["exact_dedup", "minhash"],
+    "removal": {"language": [], "domain": []},
+    "top_clusters": [],
+    "top_passages": [],
+}
 COMMON = {"id": "0" * 32, "text": "", "warc_offset": 0, "warc_length": 1, "crawl": "c"}
 
 
@@ -82,6 +91,7 @@ def summary_of(documents, rejects, parts=1, lost=0):
             "spans": 7,
             "orphaned": 2,
             "bridged": 0,
+            "highlights": HIGHLIGHTS,
             "cpu_s": {"bands": 2.0, "decided": 1.0},
         }
     }
@@ -100,6 +110,7 @@ def test_every_sum_is_that_of_the_rows(documents, rejects):
     assert totals["poisoned"] == 2
     assert summary["near_duplicates"] == {"edges": 4, "cut": 1}
     assert summary["passages"] == {"spans": 7, "orphaned": 2}
+    assert summary["deduplication"] == HIGHLIGHTS
     undecided = any(row["stage"] == UNDECIDED for row in rejects)
     shown = [stage for stage in FUNNEL if undecided or stage != UNDECIDED]
     assert [step["stage"] for step in summary["funnel"]] == shown

@@ -7,6 +7,41 @@ counts = st.integers(0, 10**15)
 names = st.text(max_size=12)
 
 
+def bins(*series):
+    counted = st.lists(counts, min_size=2, max_size=2)
+    return st.fixed_dictionaries(
+        {"edges": st.just([0.5, 0.75, 1.0]), "counts": st.dictionaries(st.sampled_from(series), counted)}
+    )
+
+
+def samples(**more):
+    few = {
+        name: st.lists(st.fixed_dictionaries({name[:-1]: names, "n_documents": counts}), max_size=3)
+        for name in ("languages", "domains")
+    }
+    told = {"n_documents": counts, "n_domains": counts, "url": st.none() | names, "text": st.none() | st.text()}
+    return st.lists(st.fixed_dictionaries(told | few | more), max_size=15)
+
+
+removals = st.lists(
+    st.fixed_dictionaries(
+        {"name": names, "pages": counts, "passage_bytes": counts, "removed": st.dictionaries(names, counts, max_size=3)}
+    ),
+    max_size=15,
+)
+deduplication = st.fixed_dictionaries(
+    {
+        "similarity": bins("edges", "indexed"),
+        "cluster_size": st.dictionaries(st.integers(0, 10**9).map(str), counts, max_size=3),
+        "passage_bytes": bins("cut"),
+        "steps": st.lists(names, max_size=3),
+        "removal": st.fixed_dictionaries({"language": removals, "domain": removals}),
+        "top_clusters": samples(representative_id=names),
+        "top_passages": samples(first_id=names, n_cuts=counts, length=counts),
+    }
+)
+
+
 @st.composite
 def odd_figures(draw):
     """Whatever a run could leave: nothing at all, sums that are off, steps that give pages, names of any kind."""
@@ -46,6 +81,7 @@ def odd_figures(draw):
                 max_size=3,
             )
         ),
+        "deduplication": draw(st.none() | deduplication),
         "cpu_seconds": draw(
             st.none() | st.fixed_dictionaries({"by_stage": st.dictionaries(names, st.floats(0, 1e9), max_size=3)})
         ),
