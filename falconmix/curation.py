@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from falconmix import deduplication
 from falconmix.commands import Commands, add, add_engine, add_json, print_json
 
 
@@ -91,13 +92,20 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from pipeline.store import Store
+    from pipeline.corpus import run as corpus
+    from pipeline.corpus.why import is_corpus_run
+    from pipeline.run import open_finished
     from pipeline.summary import read_summary, write_report
 
-    store = Store(options.output.absolute())
-    summary = read_summary(store)
-    write_report(store, summary)
-    _show(options, summary)
+    store = open_finished(options.output)
+    if is_corpus_run(options.output):
+        stats = store.read_json(corpus.STATS)
+        corpus.write_report(store, stats)
+        deduplication.show(options, stats)
+    else:
+        summary = read_summary(store)
+        write_report(store, summary)
+        _show(options, summary)
     return 0
 
 

@@ -61,13 +61,19 @@ def _dedup(options: argparse.Namespace) -> int:
         stats = dedup(job, functools.partial(RayEngine, options.workers, options.address), progress)
     finally:
         progress.close()
+    show(options, stats)
+    return 0
+
+
+def show(options: argparse.Namespace, stats: dict[str, Any]) -> None:
+    """Print what each step left and removed, and where the rest is."""
     if options.json:
         print_json(stats)
-    else:
-        for step in stats["funnel"]:
-            print(f"{step['stage']:<12} {step['out']:>14,} left  {step['in'] - step['out']:>12,} removed")
-        print(f"{stats['spans']:,} passages cut\n\ndocuments: {options.output / 'documents'}")
-    return 0
+        return
+    for step in stats["funnel"]:
+        print(f"{step['stage']:<12} {step['out']:>14,} left  {step['in'] - step['out']:>12,} removed")
+    print(f"{stats['spans']:,} passages cut")
+    print(f"\ndocuments: {options.output / 'documents'}\nreport: {options.output / 'report' / 'index.html'}")
 
 
 def _add_plan(commands: Commands) -> None:

@@ -22,10 +22,12 @@ from pipeline.lock import locked
 from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.report import render_corpus
 from pipeline.run import Run, open_run
 from pipeline.store import Store
 
 STATS = "report/stats.json"
+PAGE = "report/index.html"
 
 Record = dict[str, Any]
 Stats = dict[str, Any]
@@ -63,6 +65,13 @@ def dedup(job: DedupJob, start_engine: Callable[[], Engine], progress: Progress)
         return _begin(run, job.columns, start_engine, progress)
 
 
+def write_report(store: Store, stats: Stats) -> None:
+    """Write the page, then the numbers: where they are, the report is whole."""
+    with store.writing(PAGE) as path:
+        path.write_text(render_corpus(stats), encoding="utf-8")
+    store.write_json(STATS, stats)
+
+
 def _begin(run: Run, columns: Columns, start_engine: Callable[[], Engine], progress: Progress) -> Stats:
     prefix = id_prefix(run.inputs)
     files = [
@@ -90,7 +99,7 @@ def _work(run: Run, files: Sequence[CorpusFile], engine: Engine, progress: Progr
     decided = deduplicate_run(run, groups, engine, progress)
     written = _write(run, files, groups, engine, progress)
     stats = _stats(run, files, read, decided, written)
-    run.store.write_json(STATS, stats)
+    write_report(run.store, stats)
     append_segment(run, groups)
     run.finish({}, [file.unit.name for file in files])
     return stats

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from pipeline.report.page import page
-from pipeline.report.stats import Stats, StatsError, read_stats
+from pipeline.report.corpus import CorpusStats
+from pipeline.report.page import corpus_page, page
+from pipeline.report.stats import Stats, StatsError, read_as, read_stats
 from pipeline.report.terminal import Funnel, print_to
 
-__all__ = ["Funnel", "Stats", "StatsError", "funnel", "print_funnel", "read_stats", "render"]
+__all__ = ["Funnel", "Stats", "StatsError", "funnel", "print_funnel", "read_stats", "render", "render_corpus"]
 
 
 def render(stats: Mapping[str, Any]) -> str:
@@ -18,6 +19,11 @@ def render(stats: Mapping[str, Any]) -> str:
     Raises `StatsError` naming the field where the figures are not as declared.
     """
     return page(read_stats(stats))
+
+
+def render_corpus(stats: Mapping[str, Any]) -> str:
+    """The same for a run of `falconmix dedup`."""
+    return corpus_page(read_as(CorpusStats, stats))
 
 
 def funnel(stats: Mapping[str, Any]) -> Funnel:

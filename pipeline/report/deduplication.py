@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.report import figures, tables
 from pipeline.report.charts import bar
 from pipeline.report.cluster_sizes import clusters
 from pipeline.report.distributions import binned, captioned
 from pipeline.report.markup import Markup, join, tag
-from pipeline.report.stats import Deduplication, Name, Removal, Stats, TopCluster, TopPassage
+from pipeline.report.stats import Deduplication, Name, Removal, TopCluster, TopPassage
 
 _SHOWN = 12
 """Rows of each table that are not folded."""
@@ -17,10 +17,9 @@ _BRIEF_CHARS = 110
 _KINDS = {"language": "Language", "domain": "Domain"}
 
 
-def section(stats: Stats) -> Markup:
+def section(told: Deduplication | None, cluster_size: Mapping[int, int]) -> Markup:
     """The size of clusters, and where the run has it, all that deduplication shows of itself."""
-    told = stats.deduplication
-    sizes = clusters(stats.histograms.cluster_size)
+    sizes = clusters(cluster_size)
     if told is None:
         return tables.section("deduplication", "Deduplication", tag("div", sizes, class_="charts"))
     return tables.section(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.report import figures, tables
 from pipeline.report.charts import bar
 from pipeline.report.glossary import rule_phrase, stage_phrase
@@ -12,9 +14,9 @@ _REASONS = 8
 _HEADINGS = [tag("span", text) for text in ("step", "", "pages left", "of all", "removed")]
 
 
-def section(stats: Stats) -> Markup:
-    """One line per step, opening on its rules."""
-    steps = [tag("li", _step(step, stats.totals.captures)) for step in stats.funnel]
+def section(funnel: Sequence[Step], captures: int) -> Markup:
+    """One line per step, opening on its rules; `captures` came in."""
+    steps = [tag("li", _step(step, captures)) for step in funnel]
     return tables.section(
         "funnel",
         "What was left after each step",

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 
-from pipeline.report import accounts, deduplication, distributions, figures, funnel
+from pipeline.report import accounts, corpus, deduplication, distributions, figures, funnel, tables
 from pipeline.report.markup import Markup, join, tag
 from pipeline.report.stats import Stats
 
 
 def page(stats: Stats) -> str:
     """Return the report as one HTML file."""
+    sections = (
+        funnel.section(stats.funnel, stats.totals.captures),
+        funnel.reasons(stats),
+        accounts.datasets(stats),
+        accounts.inputs(stats),
+        accounts.languages(stats),
+        distributions.section(stats),
+        deduplication.section(stats.deduplication, stats.histograms.cluster_size),
+        accounts.domains(stats),
+        accounts.processor_time(stats),
+    )
+    return _framed(_pages_and_documents(stats), _headline(stats), sections, stats.format, "URL")
+
+
+def corpus_page(stats: corpus.CorpusStats) -> str:
+    """Return the report of a run of `falconmix dedup` as one HTML file."""
+    return _framed(corpus.title(stats), corpus.header(stats), corpus.sections(stats), stats.format, "FILE:ROW")
+
+
+def _framed(title: str, header: Markup, sections: Iterable[Markup | None], format_: int, name: str) -> str:
     style, script = (Markup(_data(name)) for name in ("page.css", "page.js"))
     head = tag(
         "head",
@@ -20,21 +41,10 @@ def page(stats: Stats) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"falconmix: {_pages_and_documents(stats)}"),
+        tag("title", f"falconmix: {title}"),
         tag("style", style),
     )
-    sections = (
-        funnel.section(stats),
-        funnel.reasons(stats),
-        accounts.datasets(stats),
-        accounts.inputs(stats),
-        accounts.languages(stats),
-        distributions.section(stats),
-        deduplication.section(stats),
-        accounts.domains(stats),
-        accounts.processor_time(stats),
-    )
-    body = tag("body", _headline(stats), tag("main", *sections), _footer(stats), tag("script", script))
+    body = tag("body", header, tag("main", *sections), _footer(format_, name), tag("script", script))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -47,9 +57,9 @@ def _headline(stats: Stats) -> Markup:
         tag("p", "falconmix", tag("span", f"recipe {stats.recipe}"), class_="brand"),
         tag(
             "h1",
-            _amount(totals.captures, "page", "in"),
+            tables.amount(totals.captures, "page", "in"),
             tag("span", "→", class_="arrow", aria_hidden="true"),
-            _amount(totals.published, "document", "out"),
+            tables.amount(totals.published, "document", "out"),
         ),
         tag("p", f"{kept} of the pages kept · {source} · {_languages(stats)}", class_="lead"),
         tag(
@@ -61,11 +71,6 @@ def _headline(stats: Stats) -> Markup:
             class_="checks",
         ),
     )
-
-
-def _amount(number: int, one: str, way: str) -> Markup:
-    figure, _, name = figures.noun(number, one).partition(" ")
-    return tag("span", tag("b", figure), f" {name} {way}", class_=way)
 
 
 def _pages_and_documents(stats: Stats) -> str:
@@ -88,9 +93,9 @@ def _aside(number: int, one: str, fate: str) -> Markup | None:
     return tag("a", f"{figures.noun(number, one)} {fate}", href="#inputs", class_="check") if number else None
 
 
-def _footer(stats: Stats) -> Markup:
-    told = f"All figures are in stats.json beside this page (format {stats.format}). "
-    more = join("What became of one page: ", tag("code", "falconmix why OUT URL"))
+def _footer(format_: int, name: str) -> Markup:
+    told = f"All figures are in stats.json beside this page (format {format_}). "
+    more = join("What became of one page: ", tag("code", f"falconmix why OUT {name}"))
     return tag("footer", tag("p", told, more))
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import WorkError
 
 Count = Annotated[int, Field(ge=0)]
+F = TypeVar("F", bound="Figures")
 
 
 class StatsError(WorkError, ValueError):
     """`stats.json` is not what this version writes: damaged, edited, or another version's."""
 
 
-class _Figures(BaseModel):
+class Figures(BaseModel):
     """Unknown keys are let through: a later version may add figures that this page does not draw."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
 
 
-class InputFile(_Figures):
+class InputFile(Figures):
     """One input: where its bytes went, and where its captures went."""
 
     warc_path: str
@@ -64,7 +65,7 @@ class Totals(InputFile):
     poisoned: Count = 0
 
 
-class Step(_Figures):
+class Step(Figures):
     """One step of the funnel: captures that reached it, captures that it passed on, and its rules' tolls."""
 
     stage: str
@@ -83,7 +84,7 @@ class Step(_Figures):
         return self.removed - sum(self.rules.values())
 
 
-class LanguageFigures(_Figures):
+class LanguageFigures(Figures):
     """What became of the pages of one language; `rules` are keyed `stage:rule`."""
 
     published: Count
@@ -92,7 +93,7 @@ class LanguageFigures(_Figures):
     chars: Count = 0
 
 
-class DomainFigures(_Figures):
+class DomainFigures(Figures):
     """What became of the captures of one domain."""
 
     domain: str
@@ -101,7 +102,7 @@ class DomainFigures(_Figures):
     rejected: Count
 
 
-class Histogram(_Figures):
+class Histogram(Figures):
     """Counts per bin [edge, next edge), one list per series (`kept`, `rejected`).
 
     With as many counts as edges the last bin is open: it takes all from the last edge upwards.
@@ -123,7 +124,7 @@ class Histogram(_Figures):
         return max(map(len, self.counts.values()), default=0)
 
 
-class Histograms(_Figures):
+class Histograms(Figures):
     """Distributions; `cluster_size` maps a number of pages to the number of clusters that have it."""
 
     text_chars: Histogram | None = None
@@ -131,14 +132,14 @@ class Histograms(_Figures):
     cluster_size: dict[int, Count] = {}
 
 
-class Name(_Figures):
+class Name(Figures):
     """A language or a domain, and documents that have it."""
 
     name: str = Field(validation_alias=AliasChoices("name", "language", "domain"))
     n_documents: Count
 
 
-class Removal(_Figures):
+class Removal(Figures):
     """What deduplication took of one language or domain: of `pages`, so many by each step; bytes of passages."""
 
     name: str
@@ -147,7 +148,7 @@ class Removal(_Figures):
     passage_bytes: Count
 
 
-class _Sample(_Figures):
+class _Sample(Figures):
     """Documents that have something in common, and what it looks like."""
 
     n_documents: Count
@@ -172,7 +173,7 @@ class TopPassage(_Sample):
     length_bytes: Count = Field(alias="length")
 
 
-class Deduplication(_Figures):
+class Deduplication(Figures):
     """What deduplication shows of itself. `steps`: those that the run has; `removal`: by `language` and by `domain`."""
 
     similarity: Histogram
@@ -184,7 +185,7 @@ class Deduplication(_Figures):
     top_passages: list[TopPassage]
 
 
-class Dataset(_Figures):
+class Dataset(Figures):
     """One published folder."""
 
     name: str
@@ -193,13 +194,13 @@ class Dataset(_Figures):
     shards: Count
 
 
-class CpuSeconds(_Figures):
+class CpuSeconds(Figures):
     """User and system time of all processes, by the work they did."""
 
     by_stage: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
-class Stats(_Figures):
+class Stats(Figures):
     """All figures of one run."""
 
     format: Literal[1]
@@ -226,12 +227,17 @@ class Stats(_Figures):
         return self.totals.captures_add_up and all(file.captures_add_up for file in self.inputs)
 
 
-def read_stats(figures: Mapping[str, Any]) -> Stats:
+def read_as(declared: type[F], figures: Mapping[str, Any]) -> F:
     """Return the figures typed; raise `StatsError` naming the first field that is not as declared."""
     try:
-        return Stats.model_validate(figures)
+        return declared.model_validate(figures)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         mend = "`falconmix report OUT` writes the file anew"
         raise StatsError(f"stats.json: {field}: {first['msg']}; {mend}") from error
+
+
+def read_stats(figures: Mapping[str, Any]) -> Stats:
+    """The figures of a run of `falconmix curate`."""
+    return read_as(Stats, figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.report import figures
 from pipeline.report.markup import Markup, join, tag
 
 
@@ -24,6 +25,12 @@ def folded(head: Sequence[Markup], rows: Sequence[Sequence[Markup]], *, label: s
     rest = rows[shown:]
     more = tag("details", tag("summary", f"{len(rest)} more"), table(head, rest, label=f"{label}, more"), class_="more")
     return join(table(head, rows[:shown], label=label), more if rest else None)
+
+
+def amount(number: int, one: str, way: str) -> Markup:
+    """So many of something, `in` or `out`."""
+    written, _, name = figures.noun(number, one).partition(" ")
+    return tag("span", tag("b", written), f" {name} {way}", class_=way)
 
 
 def column(name: str) -> Markup:

@@ -12,6 +12,11 @@ import sys
 import pytest
 
 from falconmix import cli, curation
+from pipeline import recipe
+from pipeline.corpus.files import Columns
+from pipeline.corpus.run import DedupJob, dedup
+from pipeline.engine import SerialEngine
+from pipeline.progress import Quiet
 from pipeline.run import FINISHED
 
 PAGE = "https://podhorske-noviny.example/svickova-podle-me-tety"
@@ -223,3 +228,23 @@ def test_clean_frees_the_work_and_keeps_what_is_published(falconmix, finished):
     assert "MB freed; adding inputs later extracts all of them again" in out
     assert not (finished / "work").exists()
     assert falconmix("why", finished, PAGE)[0] == 0
+
+
+def test_report_and_why_know_a_run_of_dedup(falconmix, tmp_path):
+    rows = [{"text": text} for text in ("one text of some words", "another text", "one text of some words")]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    job = DedupJob(inputs=(str(file),), output=out, recipe=recipe.load("refinedweb"), columns=Columns(text="text"))
+    dedup(job, SerialEngine, Quiet())
+    page = out / "report" / "index.html"
+    page.unlink()
+    code, told, _ = falconmix("report", out)
+    assert code == 0
+    assert "exact_dedup               2 left             1 removed" in told
+    assert "3 rows in" in page.read_text().replace("</b>", "").replace("<b>", "")
+    code, told, _ = falconmix("why", out, "rows.jsonl:2")
+    assert code == 0
+    assert "removed   by exact_dedup: same_text" in told
+    assert falconmix("why", out, "rows.jsonl:3")[0] == 1
+    assert falconmix("why", out, "https://example.org/")[0] == 2
