@@ -27,7 +27,8 @@ def clusters(sizes: Mapping[int, int]) -> Markup:
         ticks=tuple(a_bin.label for a_bin in _size_bins(sizes)),
         ticks_in_the_middle=True,
     )
-    return captioned(chart, "Near-duplicates", f"Clusters by size; {alone} and are left out here.")
+    told = f"Clusters by size; {alone} and are left out here." if single else "Clusters by size."
+    return captioned(chart, "Near-duplicates", told)
 
 
 def _size_bins(sizes: Mapping[int, int]) -> list[Bin]:
