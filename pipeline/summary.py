@@ -13,7 +13,7 @@ from pipeline.run import Run
 from pipeline.shards import Shard
 from pipeline.statistics import SCORE_EDGES, TEXT_CHARS_EDGES, total
 from pipeline.store import Store
-from stages.cascade import UNDECIDED
+from stages.cascade import TAKEDOWN, UNDECIDED
 
 NAME = "report/stats.json"
 PAGE = "report/index.html"
@@ -124,8 +124,8 @@ def _funnel(order: Sequence[str], inputs: Sequence[Record], dropped: Published) 
         rules[shard.stage or ""].update(report["rules"])
     steps, left = [], sum(source["captures"] for source in inputs)
     for stage in order:
-        if stage == UNDECIDED and not rules[stage]:
-            continue  # not a step of a run that reads its pages
+        if stage in (TAKEDOWN, UNDECIDED) and not rules[stage]:
+            continue  # no step of most runs
         out = left - rules[stage].total()
         steps.append({"stage": stage, "in": left, "out": out, "rules": dict(rules[stage].most_common())})
         left = out

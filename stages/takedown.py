@@ -1,0 +1,86 @@
+"""Takedown: pages that somebody asked to have taken out, by their address or by the domain that they lie on.
+
+Addresses are compared in canonical form (`stages.canonical_url`); a domain takes its subdomains with it, as in a block
+list.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.block_list import BlockList, compile_block_list
+from stages.canonical_url import canonical, domain_of, domain_of_canonical
+from stages.cascade import TAKEDOWN
+from stages.url_scan import canonical_column
+from stages.verdicts import Verdict, with_verdicts
+
+LISTED_URL, LISTED_DOMAIN = "listed_url", "listed_domain"
+
+_DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_NO_HOST = re.compile(r"[\s@:*?#]")
+
+
+@dataclass(frozen=True)
+class TakedownList:
+    """What is to be taken out: addresses and domains, both as `url_entry` and `domain_entry` return them."""
+
+    urls: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+
+    def __or__(self, other: TakedownList) -> TakedownList:
+        """What either lists."""
+        return TakedownList(self.urls | other.urls, self.domains | other.domains)
+
+    @functools.cached_property
+    def _url_column(self) -> pa.Array:
+        return pa.array(sorted(self.urls), pa.string())
+
+    @functools.cached_property
+    def _domain_list(self) -> BlockList:
+        return BlockList(compile_block_list(["\n".join(sorted(self.domains)).encode()]))
+
+    def matches(self, urls: pa.Array[Any]) -> dict[int, Verdict]:
+        """Verdicts by row of a column of addresses as written, of the rows that are listed; `detail` is the entry."""
+        column = canonical_column(urls)
+        domains = self._domain_list.matches(column) if self.domains else {}
+        # The block list knows keys of 64 bits; what it found is held against the names themselves.
+        found = {row: Verdict(LISTED_DOMAIN, detail=name) for row, name in domains.items() if name in self.domains}
+        if self.urls:
+            places = pc.index_in(column, value_set=self._url_column)
+            rows = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)).tolist()
+            found |= {row: Verdict(LISTED_URL, detail=column[row].as_py()) for row in rows}
+        return found
+
+
+def filter_takedown(batch: pa.RecordBatch, listed: TakedownList) -> pa.RecordBatch:
+    """Return `batch`, judged by its column `url`, with the column `takedown`.
+
+    Rules: `listed_url`, then `listed_domain`; `detail` is the entry.
+    """
+    found = listed.matches(batch.column("url"))
+    return with_verdicts(batch, TAKEDOWN, [found.get(row) for row in range(batch.num_rows)])
+
+
+def url_entry(text: str) -> str:
+    """An address of a list in canonical form; ValueError where it is none."""
+    address = canonical(text)
+    if any(map(str.isspace, text)) or "://" not in address or not domain_of_canonical(address):
+        raise ValueError(f"{text!r} is no address; write it whole, as https://example.org/page.html, one a line")
+    return address
+
+
+def domain_entry(text: str) -> str:
+    """A domain of a list in canonical form, without `www.`; ValueError where it is none."""
+    if "/" in text or "\\" in text:
+        raise ValueError(f"{text!r} is an address; list it with --urls, or its domain alone")
+    domain = domain_of(f"http://{text}")
+    if _NO_HOST.search(text) or not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"{text!r} is no domain; write it as example.org, its subdomains go with it")
+    return domain
