@@ -46,20 +46,15 @@ def collect(
 
     extracted: manifest records of the units. decided: that of deduplication. published: shards with theirs.
     """
-    kept = [(shard, record["report"]) for shard, record in published if shard.stage is None]
-    dropped = [(shard, record["report"]) for shard, record in published if shard.stage is not None]
-    inputs = _inputs(extracted, kept, dropped)
+    counted = [(shard, record["report"]) for shard, record in published]
+    inputs = _inputs(extracted, counted)
     return {
         "format": 1,
         "recipe": run.recipe.name,
         "languages": list(run.recipe.languages),
         "inputs": inputs,
         "totals": _totals(extracted, inputs),
-        "funnel": _funnel(run.recipe.steps, inputs, dropped),
-        "by_language": _by_language(kept, dropped),
-        "by_domain": _by_domain(kept, dropped),
-        "histograms": _histograms(kept, dropped),
-        "datasets": _datasets(kept),
+        **_counts(run.recipe.steps, inputs, counted),
         "corrections": _corrections(extracted),
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
         "passages": {name: decided["report"][name] for name in ("spans", "orphaned")},
@@ -67,6 +62,44 @@ def collect(
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }
+
+
+def recount(summary: Summary, steps: Sequence[str], published: Published) -> Summary:
+    """The numbers of a run whose published files have changed since; all that is not counted from them stands.
+
+    published: all shards with their reports.
+    """
+    by_input = _by_input(published)
+    inputs = [source | _published_of(source["warc_path"], *by_input) for source in summary["inputs"]]
+    totals = {name: sum(source[name] for source in inputs) for name in ("published", "rejected")}
+    return summary | {"inputs": inputs, "totals": summary["totals"] | totals} | _counts(steps, inputs, published)
+
+
+def _counts(steps: Sequence[str], inputs: Sequence[Record], published: Published) -> Record:
+    """What is counted from the published files alone."""
+    kept, dropped = _parted(published)
+    return {
+        "funnel": _funnel(steps, inputs, dropped),
+        "by_language": _by_language(kept, dropped),
+        "by_domain": _by_domain(kept, dropped),
+        "histograms": _histograms(kept, dropped),
+        "datasets": _datasets(kept),
+    }
+
+
+def _parted(published: Published) -> tuple[Published, Published]:
+    kept = [(shard, report) for shard, report in published if shard.stage is None]
+    return kept, [(shard, report) for shard, report in published if shard.stage is not None]
+
+
+def _by_input(published: Published) -> tuple[Counter[str], Counter[str]]:
+    """Pages published and pages rejected of each input."""
+    kept, dropped = (total(report["inputs"] for _, report in part) for part in _parted(published))
+    return kept, dropped
+
+
+def _published_of(warc_path: str, published: Counter[str], rejected: Counter[str]) -> Record:
+    return {"published": published[warc_path], "rejected": rejected[warc_path]}
 
 
 def check_pages(summary: Summary) -> None:
@@ -79,9 +112,8 @@ def check_pages(summary: Summary) -> None:
             )
 
 
-def _inputs(extracted: Sequence[Record], kept: Published, dropped: Published) -> list[Record]:
-    published = total(report["inputs"] for _, report in kept)
-    rejected = total(report["inputs"] for _, report in dropped)
+def _inputs(extracted: Sequence[Record], published: Published) -> list[Record]:
+    by_input = _by_input(published)
     return [
         {
             "warc_path": report["warc_path"],
@@ -92,8 +124,7 @@ def _inputs(extracted: Sequence[Record], kept: Published, dropped: Published) ->
             "damaged_ranges": report["damaged_ranges"],
             "counts": report["counts"],
             "captures": report["captures"],
-            "published": published[report["warc_path"]],
-            "rejected": rejected[report["warc_path"]],
+            **_published_of(report["warc_path"], *by_input),
         }
         for report in (record["report"] for record in extracted)
     ]

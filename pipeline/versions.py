@@ -50,6 +50,7 @@ MODULES = (
     "page_worker.py",
     "publish.py",
     "recipe.py",
+    "removals.py",
     "replay.py",
     "shards.py",
     "span.py",

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages import schema
 from stages.block_list import BlockList, compile_block_list
 from stages.canonical_url import canonical, domain_of, domain_of_canonical
 from stages.cascade import TAKEDOWN
@@ -24,6 +25,7 @@ from stages.verdicts import Verdict, with_verdicts
 LISTED_URL, LISTED_DOMAIN = "listed_url", "listed_domain"
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_KEPT_OF_A_PAGE = ("id", "url", "warc_path", "warc_offset", "warc_length", "crawl", "fetch_time", "opt_out")
 _NO_HOST = re.compile(r"[\s@:*?#]")
 
 
@@ -48,6 +50,8 @@ class TakedownList:
 
     def matches(self, urls: pa.Array[Any]) -> dict[int, Verdict]:
         """Verdicts by row of a column of addresses as written, of the rows that are listed; `detail` is the entry."""
+        if not (self.urls or self.domains):
+            return {}
         column = canonical_column(urls)
         domains = self._domain_list.matches(column) if self.domains else {}
         # The block list knows keys of 64 bits; what it found is held against the names themselves.
@@ -66,6 +70,28 @@ def filter_takedown(batch: pa.RecordBatch, listed: TakedownList) -> pa.RecordBat
     """
     found = listed.matches(batch.column("url"))
     return with_verdicts(batch, TAKEDOWN, [found.get(row) for row in range(batch.num_rows)])
+
+
+def take_out(rows: pa.Table, listed: TakedownList) -> tuple[pa.Table, pa.Table]:
+    """Part `rows`, which have the places and address of a capture, into those that stay and those listed, as rejects.
+
+    What a listed row said of the page's content, its text above all, is gone.
+    """
+    found = listed.matches(rows["url"].combine_chunks())
+    listed_rows = np.array(sorted(found), np.int64)
+    stays = np.ones(rows.num_rows, np.bool_)
+    stays[listed_rows] = False
+    taken = rows.take(pa.array(listed_rows))
+    n = taken.num_rows
+    columns: dict[str, Any] = {name: taken[name] for name in _KEPT_OF_A_PAGE}
+    columns |= {
+        "stage": pa.array([TAKEDOWN] * n, pa.string()).dictionary_encode(),
+        "rule": pa.array([found[row].rule for row in listed_rows.tolist()], pa.string()),
+        "detail": pa.array([found[row].detail for row in listed_rows.tolist()], pa.string()),
+        "text": pa.array([""] * n, pa.string()),
+    }
+    arrays = [columns.get(field.name, pa.nulls(n, field.type)) for field in schema.REJECT]
+    return rows.filter(pa.array(stays)), pa.Table.from_arrays(arrays, names=schema.REJECT.names).cast(schema.REJECT)
 
 
 def url_entry(text: str) -> str:
