@@ -23,21 +23,13 @@ import pyarrow.parquet as pq
 from pipeline import lookup
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
-from pipeline.index import read_index, remove_documents
+from pipeline.index import read_index, remove_documents, url_keys_of
 from pipeline.lock import locked
 from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.publish import DAMAGED
 from pipeline.recipe import from_data
-from pipeline.removals import (
-    DOCUMENTS,
-    FOLDER,
-    PENDING,
-    Order,
-    abandon,
-    next_name,
-    pending_of,
-)
+from pipeline.removals import DOCUMENTS, PENDING, Order, abandon, next_name, pending_of
 from pipeline.run import FINISHED, read_description
 from pipeline.shards import reject_shards
 from pipeline.staging import move_into_place
@@ -98,6 +90,21 @@ def take_down(job: TakedownJob, start_engine: Callable[[], Engine], progress: Pr
             engine.close()
 
 
+def take_from_index(index: Path, order: Order) -> Outcome:
+    """Take listed addresses out of an index; what was done, in numbers. UsageError where there is no index."""
+    keys_of = {url: key for url in order.entries if (key := keys.url_key(url))}
+    held = url_keys_of(index, set(keys_of.values()))
+    n_removed = remove_documents(index, set(), held) if held else 0
+    missing = [url for url, key in keys_of.items() if key not in held]
+    return {
+        "kind": order.kind,
+        "listed": len(order.entries),
+        "removed_before": [],
+        "not_found": missing,
+        "index_documents": n_removed,
+    }
+
+
 def _check(store: Store) -> Record:
     if not store.exists(FINISHED):
         raise UsageError(
@@ -156,7 +163,7 @@ def _work(staged: Staged, order: Order, engine: Engine, progress: Progress, step
     shards = each("shards", take_from_shard, _concerned(store, order))
     outcome = _counted(order, shards)
     if not outcome["pages"]:
-        return outcome | {"index_documents": _not_in_run(staged, order)}
+        return _not_in_run(staged, order, outcome)
     inputs = {path for report in shards for path in report["inputs"]}
     each("units", take_from_unit, [unit for unit, path in unit_inputs(store) if path in inputs])
     each("takedown", gather_shard, reject_shards({TAKEDOWN: outcome["pages"] + _n_taken_before(store)}))
@@ -187,16 +194,16 @@ def _counted(order: Order, shards: Sequence[Record]) -> Outcome:
     }
 
 
-def _not_in_run(staged: Staged, order: Order) -> int:
-    """The run has nothing that is listed; the index may know the addresses all the same. Documents taken out of it."""
+def _not_in_run(staged: Staged, order: Order, outcome: Outcome) -> Outcome:
+    """Nothing of the run is listed and nothing of it changes; the index may know the addresses all the same."""
     index = staged.store.read_json(PENDING)["index"]
     abandon(staged.store)
-    return remove_urls(Path(index), order) if index and order.kind == "urls" else 0
-
-
-def remove_urls(index: Path, order: Order) -> int:
-    """Take listed addresses out of an index; the number of documents."""
-    return remove_documents(index, set(), {key for url in order.entries if (key := keys.url_key(url))})
+    if not index or order.kind != "urls":
+        return outcome | {"index_documents": 0}
+    found = take_from_index(Path(index), order)
+    before = set(outcome["removed_before"])
+    missing = [url for url in found["not_found"] if url not in before]
+    return outcome | {"index_documents": found["index_documents"], "not_found": missing}
 
 
 def _n_taken_before(store: Store) -> int:
@@ -234,8 +241,4 @@ def _put_into_place(staged: Staged, pending: Record) -> Outcome:
         )
     abandon(store)
     outcome: Outcome = pending["outcome"]
-    return outcome | {
-        "index_documents": n_indexed,
-        "ids": str(store.path(DOCUMENTS)),
-        "records": str(store.path(FOLDER)),
-    }
+    return outcome | {"index_documents": n_indexed}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -57,13 +59,9 @@ def strip_tables(staged: Staged, taken: Taken) -> None:
     names += store.names(_SEGMENT, ".parquet")
     value_set = pa.array(sorted(taken.ids), pa.string())
     for name in names:
-        with pq.ParquetFile(store.path(name)) as file:
-            tables = [
-                _without(pa.Table.from_batches([batch]), value_set) for batch in file.iter_batches(ROWS_PER_GROUP)
-            ]
-            if sum(table.num_rows for table in tables) < file.metadata.num_rows:
-                declared = declared_schema(file.schema_arrow)
-                staged.new.write_tables(name, declared, (table.cast(declared) for table in tables))
+        path = store.path(name)
+        if sum(table.num_rows for table in _left(path, value_set)) < pq.read_metadata(path).num_rows:
+            staged.new.write_tables(name, declared_schema(pq.read_schema(path)), _left(path, value_set))
     manifest = Manifest(store, _EVIDENCE)
     if record := manifest.whole("all"):
         manifest.amend(record, staged.new, record["report"])
@@ -71,6 +69,14 @@ def strip_tables(staged: Staged, taken: Taken) -> None:
 
 def _has_text(columns: pa.Schema) -> bool:
     return any("text" in name for name in columns.names)
+
+
+def _left(path: Path, ids: pa.Array) -> Iterator[pa.Table]:
+    """A table without the rows that name one of the ids, row group by row group."""
+    with pq.ParquetFile(path) as file:
+        declared = declared_schema(file.schema_arrow)
+        for batch in file.iter_batches(ROWS_PER_GROUP):
+            yield _without(pa.Table.from_batches([batch]), ids).cast(declared)
 
 
 def _without(table: pa.Table, ids: pa.Array) -> pa.Table:
