@@ -69,8 +69,8 @@ def _remove_crawl(options: argparse.Namespace) -> int:
 
 
 def _from_index(options: argparse.Namespace) -> int:
+    from pipeline.index_removal import take_from_index
     from pipeline.removals import read_order
-    from pipeline.takedown import take_from_index
 
     outcome = take_from_index(options.index.absolute(), read_order(options.urls, "urls"))
     _tell(options, outcome)
@@ -111,13 +111,19 @@ def _from_run(options: argparse.Namespace) -> int:
 def _tell(options: argparse.Namespace, outcome: dict[str, Any]) -> None:
     if options.json:
         print_json(outcome)
-    elif before := outcome["removed_before"]:
+    elif before := outcome.get("removed_before"):
         print(f"{len(before):,} of {outcome['listed']:,} listed {outcome['kind']} were taken out before")
     if missing := outcome["not_found"]:
         more = f"\n  … and {len(missing) - _NAMED:,} more (--json names all)" if len(missing) > _NAMED else ""
-        lines = "".join(f"\n  {entry}" for entry in missing[:_NAMED])
+        others = outcome.get("other_spellings", {})
+        shown = [*others, *(entry for entry in missing if entry not in others)][:_NAMED]
+        lines = "".join(f"\n  {entry}{_hint(others.get(entry))}" for entry in shown)
         print(
             f"falconmix remove: {len(missing):,} of {outcome['listed']:,} listed {outcome['kind']} match nothing:"
             f"{lines}{more}",
             file=sys.stderr,
         )
+
+
+def _hint(others: list[str] | None) -> str:
+    return f" (but there is {', '.join(others)})" if others else ""

@@ -25,6 +25,8 @@ from pipeline.models import compile_block_table
 from pipeline.phase import Phases, finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.removals import FOLDER as REMOVALS
+from pipeline.removals import removed_from
 from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
 from pipeline.run import Run, open_run
 from pipeline.shards import PUBLISHED, Shard, document_shards, reject_shards
@@ -90,6 +92,9 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
 def _begin(run: Run, replay: Replay | None, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
     run.store.sweep_temporaries()
     run.begin()
+    listed = removed_from(run.store)
+    if n := len(listed.urls) + len(listed.domains):
+        progress.say(f"{n:,} listed address(es) and domain(s) stay taken out: {run.store.path(REMOVALS)}")
     compile_block_table(run.store, run.recipe)
     engine = start_engine()
     try:

@@ -11,7 +11,7 @@ it stay removed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from pipeline import lookup
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
-from pipeline.index import read_index, remove_documents, url_keys_of
+from pipeline.index import read_index, remove_documents
+from pipeline.index_removal import held_by
 from pipeline.lock import locked
 from pipeline.phase import finished
 from pipeline.progress import Progress
@@ -49,6 +50,10 @@ from pipeline.takedown_tasks import (
 from pipeline.taken import Taken, strip_tables
 from stages import keys
 from stages.cascade import TAKEDOWN
+from stages.takedown import spellings
+
+SPELLINGS_SOUGHT = 100
+"""Of addresses that match nothing, so many are looked for with another scheme, `www.` or slash at the end."""
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -88,21 +93,6 @@ def take_down(job: TakedownJob, start_engine: Callable[[], Engine], progress: Pr
             return _work(staged, job.order, engine, progress, from_data(description["recipe"], str(job.output)).steps)
         finally:
             engine.close()
-
-
-def take_from_index(index: Path, order: Order) -> Outcome:
-    """Take listed addresses out of an index; what was done, in numbers. UsageError where there is no index."""
-    keys_of = {url: key for url in order.entries if (key := keys.url_key(url))}
-    held = url_keys_of(index, set(keys_of.values()))
-    n_removed = remove_documents(index, set(), held) if held else 0
-    missing = [url for url, key in keys_of.items() if key not in held]
-    return {
-        "kind": order.kind,
-        "listed": len(order.entries),
-        "removed_before": [],
-        "not_found": missing,
-        "index_documents": n_removed,
-    }
 
 
 def _check(store: Store) -> Record:
@@ -161,9 +151,12 @@ def _work(staged: Staged, order: Order, engine: Engine, progress: Progress, step
         return reports
 
     shards = each("shards", take_from_shard, _concerned(store, order))
-    outcome = _counted(order, shards)
+    index = store.read_json(PENDING)["index"]
+    held = held_by(index and Path(index), order)
+    outcome = _counted(store, order, shards, held)
     if not outcome["pages"]:
-        return _not_in_run(staged, order, outcome)
+        abandon(store)
+        return outcome | {"index_documents": remove_documents(Path(index), set(), set(held.values())) if held else 0}
     inputs = {path for report in shards for path in report["inputs"]}
     each("units", take_from_unit, [unit for unit, path in unit_inputs(store) if path in inputs])
     each("takedown", gather_shard, reject_shards({TAKEDOWN: outcome["pages"] + _n_taken_before(store)}))
@@ -181,29 +174,21 @@ def _concerned(store: Store, order: Order) -> list[str]:
     return published_names(store)
 
 
-def _counted(order: Order, shards: Sequence[Record]) -> Outcome:
+def _counted(store: Store, order: Order, shards: Sequence[Record], held: Container[str]) -> Outcome:
     found = {entry for report in shards for entry in report["entries"]}
     before = {entry for report in shards for entry in report["entries_before"]}
+    missing = [entry for entry in order.entries if entry not in found | before and entry not in held]
+    asked = missing[:SPELLINGS_SOUGHT] if order.kind == "urls" else []
+    likely = {url: [other for other in spellings(url) if lookup.find(store, other)] for url in asked}
     return {
         "kind": order.kind,
         "pages": sum(report["pages"] for report in shards),
         "documents": sum(report["documents"] for report in shards),
         "listed": len(order.entries),
         "removed_before": sorted(before - found),
-        "not_found": [entry for entry in order.entries if entry not in found | before],
+        "not_found": missing,
+        "other_spellings": {url: others for url, others in likely.items() if others},
     }
-
-
-def _not_in_run(staged: Staged, order: Order, outcome: Outcome) -> Outcome:
-    """Nothing of the run is listed and nothing of it changes; the index may know the addresses all the same."""
-    index = staged.store.read_json(PENDING)["index"]
-    abandon(staged.store)
-    if not index or order.kind != "urls":
-        return outcome | {"index_documents": 0}
-    found = take_from_index(Path(index), order)
-    before = set(outcome["removed_before"])
-    missing = [url for url in found["not_found"] if url not in before]
-    return outcome | {"index_documents": found["index_documents"], "not_found": missing}
 
 
 def _n_taken_before(store: Store) -> int:

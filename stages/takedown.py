@@ -110,3 +110,14 @@ def domain_entry(text: str) -> str:
     if _NO_HOST.search(text) or not _DOMAIN.fullmatch(domain):
         raise ValueError(f"{text!r} is no domain; write it as example.org, its subdomains go with it")
     return domain
+
+
+def spellings(url: str) -> list[str]:
+    """Other addresses that often name the page of one in canonical form, though they need not: another scheme, `www.`
+    or none, a slash at the end or none."""
+    rest = url.partition("://")[2]
+    bare = rest.removeprefix("www.")
+    path = bare.removesuffix("/")
+    ends = [path, f"{path}/"] if "/" in path else [bare]
+    found = [f"{scheme}://{www}{end}" for scheme in ("http", "https") for www in ("", "www.") for end in ends]
+    return [other for other in found if other != url]
