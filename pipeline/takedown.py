@@ -104,9 +104,9 @@ def _check(store: Store) -> Record:
     description = read_description(store)
     if "dedup" in (description["replay_of"] or {}):
         raise UsageError(
-            f"{store.root}: written by `falconmix dedup`, whose documents have no addresses of their own to be found "
-            "by; take the rows out of its inputs and run it again with --restart; of its index the addresses are "
-            "taken out by `falconmix remove --index DIR --urls FILE`"
+            f"{store.root}: written by `falconmix dedup`, from files that are not its own; take the rows out of its "
+            "inputs and run it again with --restart; out of its index addresses go by `falconmix remove --index DIR "
+            "--urls FILE`"
         )
     return description
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.dedup.segment import SEGMENT
+from pipeline.manifest import FOLDER as MANIFEST
 from pipeline.manifest import Manifest
 from pipeline.store import ROWS_PER_GROUP
 from pipeline.takedown_tasks import TAKEN, Staged, declared_schema
@@ -53,7 +54,7 @@ class Taken:
 
 
 def strip_tables(staged: Staged, taken: Taken) -> None:
-    """Stage tables of evidence that hold texts, and the run's own segment, without the rows that name a page by id."""
+    """Stage tables and records of evidence that hold texts, and the run's segment, without what names a page by id."""
     store = staged.store
     names = [name for name in store.names(_EVIDENCE, ".parquet") if _has_text(pq.read_schema(store.path(name)))]
     names += store.names(_SEGMENT, ".parquet")
@@ -62,13 +63,23 @@ def strip_tables(staged: Staged, taken: Taken) -> None:
         path = store.path(name)
         if sum(table.num_rows for table in _left(path, value_set)) < pq.read_metadata(path).num_rows:
             staged.new.write_tables(name, declared_schema(pq.read_schema(path)), _left(path, value_set))
-    manifest = Manifest(store, _EVIDENCE)
-    if record := manifest.whole("all"):
-        manifest.amend(record, staged.new, record["report"])
+    _strip_records(staged, taken)
 
 
 def _has_text(columns: pa.Schema) -> bool:
     return any("text" in name for name in columns.names)
+
+
+def _strip_records(staged: Staged, taken: Taken) -> None:
+    """Stage the records of deduplication, whose reports may show samples of texts, likewise."""
+    store, of_all = staged.store, f"{MANIFEST}/{_EVIDENCE}/all.json"
+    for name in store.names(f"{MANIFEST}/{_EVIDENCE}", ".json"):
+        said = store.read_json(name)
+        left = taken.out_of(said)
+        if name == of_all:
+            Manifest(store, _EVIDENCE).amend(left, staged.new, left["report"])
+        elif left != said:
+            staged.new.write_json(name, left)
 
 
 def _left(path: Path, ids: pa.Array) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pytest
 from pipeline import recipe, takedown
 from pipeline.curate import CurateJob, curate
 from pipeline.engine import SerialEngine
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, WorkError
 from pipeline.index import read_index
 from pipeline.index_removal import take_from_index
 from pipeline.progress import Quiet
@@ -34,7 +34,6 @@ COPIED = "https://tichy-zapisnik.example/netopyri-na-pude-skoly"  # published; i
 COPY = "https://mirror.tichy-zapisnik.example/netopyri-na-pude-skoly"
 LISTED = (TWICE, REJECTED_PAGE, EARLY)
 DATE = "2026-01-02T03:04:05+00:00"
-UNTIMED = {"manifest/extract", "manifest/publish"}
 
 
 class Broken(Exception):
@@ -171,9 +170,10 @@ def test_all_other_rows_and_files_are_as_they_were(job, indexed, tmp_path):
         "rejected/stage=url_dedup/part-00000.parquet",
         "rejected/stage=visible/part-00000.parquet",
     }
-    for name in ("RefinedWeb-Europe/lang=sv/part-00000.parquet", "work/keys"):
-        path = next(iter(Store(job.output).names(name))) if name.startswith("work") else name
-        assert pq.read_schema(job.output / path) == pq.read_schema(indexed.output / path)
+    for name in ("RefinedWeb-Europe", "rejected", "work/extracted", "work/dropped", "work/keys", "work/segment"):
+        path = next(path for path in sorted(touched) if path.startswith(name))
+        now, before = (pq.read_schema(run.output / path) for run in (job, indexed))
+        assert now.equals(before, check_metadata=True)
 
 
 def test_a_domain_takes_its_subdomains_and_nothing_that_ends_alike(job, indexed, tmp_path):
@@ -275,13 +275,25 @@ def test_after_clean_a_page_is_not_brought_back_either(job, sample, tmp_path):
 
 def test_tables_with_samples_of_texts_lose_the_page(job, tmp_path):
     ids = {row["url"]: row["id"] for row in rows_of(job.output) if "RefinedWeb" in row["file"]}
-    samples = pa.table({"rank": [1, 2], "representative_id": [ids[COPIED], ids[TWICE]], "text": ["kept", "taken"]})
+    samples = pa.table(
+        {
+            "rank": [1, 2],
+            "representative_id": [ids[COPIED], ids[TWICE]],
+            "text": ["kept in a table", "taken out of a table"],
+        }
+    )
     Store(job.output).write_table("dedup/top_clusters.parquet", samples, samples.schema)
     summary = read_summary(Store(job.output))
     Store(job.output).write_json("report/stats.json", summary | {"samples": samples.to_pylist()})
+    for name in ("all", "decided/000000"):
+        record = Store(job.output).read_json(f"manifest/dedup/{name}.json")
+        record["report"]["samples"] = samples.to_pylist()
+        Store(job.output).write_json(f"manifest/dedup/{name}.json", record)
     remove(job, order(tmp_path, "urls", TWICE))
     assert pq.read_table(job.output / "dedup" / "top_clusters.parquet").to_pylist() == samples.to_pylist()[:1]
     assert read_summary(Store(job.output))["samples"] == samples.to_pylist()[:1]
+    assert files_that_hold(job.output, "taken out of a table") == []
+    assert len(files_that_hold(job.output, "kept in a table")) == 4
 
 
 def untimed(output):
@@ -289,42 +301,41 @@ def untimed(output):
     return {name: digest for name, digest in digests(output).items() if not name.startswith("manifest/")}
 
 
-def test_a_removal_broken_off_at_any_write_is_completed_by_the_same_command(
-    job, indexed, folder, tmp_path, monkeypatch
-):
+def test_a_removal_broken_off_at_any_write_is_completed_by_the_same_command(indexed, folder, tmp_path, monkeypatch):
+    place = folder / tmp_path.name
+    broken = replace(indexed, output=place / "out", index=place / "index")
     listed = order(tmp_path, "urls", TWICE, REJECTED_PAGE)
-    remove(job, listed)
-    expected, index = untimed(job.output), digests(job.index)
-    writing, move = Store.writing, takedown.move_into_place
-    n_writes, begun = 0, False
-    while not begun:
-        place = folder / f"broken-{n_writes}"
-        shutil.copytree(indexed.output, place / "out")
-        shutil.copytree(indexed.index, place / "index")
-        broken = replace(job, output=place / "out", index=place / "index")
-        left = [n_writes]
+    begin_anew(indexed, broken)
+    remove(broken, listed)
+    expected, index = untimed(broken.output), digests(broken.index)
+    writing, n_writes, whole = Store.writing, 0, False
+    while not whole:
+        begin_anew(indexed, broken)
+        left = iter(range(n_writes))
 
         def write(store, name, left=left):
-            left[0] -= 1
-            if left[0] < 0:
+            if next(left, None) is None:
                 raise Broken
             return writing(store, name)
 
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, suppress(Broken, WorkError):  # of a task that failed
             patch.setattr(Store, "writing", write)
-            try:
-                remove(broken, listed)
-                begun = True
-            except Broken:
-                pass
-        if not begun:
-            remove(broken, listed, "2030-01-01T00:00:00+00:00" if (broken.output / PENDING).exists() else DATE)
+            remove(broken, listed)
+            whole = True
+        if not whole:
+            begun = (broken.output / PENDING).exists()
+            remove(broken, listed, "2030-01-01T00:00:00+00:00" if begun else DATE)
         assert untimed(broken.output) == expected, n_writes
         assert digests(broken.index) == index
-        shutil.rmtree(place)
         n_writes += 1
     assert n_writes > 20
-    assert takedown.move_into_place is move
+
+
+def begin_anew(indexed, job):
+    """The run and its index as they were before the removal."""
+    shutil.rmtree(job.output.parent, ignore_errors=True)
+    shutil.copytree(indexed.output, job.output)
+    shutil.copytree(indexed.index, job.index)
 
 
 @pytest.mark.parametrize("n_moved", [0, 3, 9])
