@@ -244,6 +244,8 @@ def clean(output: Path) -> int:
     if not store.exists(FINISHED):
         raise UsageError(f"{output}: no finished run here; finish it first, or delete the folder")
     with locked(store.root):
+        refuse_half_done(store)
+        abandon(store)
         freed_bytes = sum(file.stat().st_size for file in store.path("work").rglob("*") if file.is_file())
         store.remove("work")
     return freed_bytes

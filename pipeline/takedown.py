@@ -38,7 +38,10 @@ from pipeline.store import Store
 from pipeline.summary import NAME as STATS
 from pipeline.summary import check_pages, read_summary, recount, write_report
 from pipeline.takedown_tasks import (
+    GATHERED,
+    SHARDS,
     TAKEDOWN_FOLDER,
+    UNITS,
     Staged,
     gather_shard,
     published_names,
@@ -150,7 +153,7 @@ def _work(staged: Staged, order: Order, engine: Engine, progress: Progress, step
             progress.advance(Counter())
         return reports
 
-    shards = each("shards", take_from_shard, _concerned(store, order))
+    shards = each(SHARDS, take_from_shard, _concerned(store, order))
     index = store.read_json(PENDING)["index"]
     held = held_by(index and Path(index), order)
     outcome = _counted(store, order, shards, held)
@@ -158,8 +161,8 @@ def _work(staged: Staged, order: Order, engine: Engine, progress: Progress, step
         abandon(store)
         return outcome | {"index_documents": remove_documents(Path(index), set(), set(held.values())) if held else 0}
     inputs = {path for report in shards for path in report["inputs"]}
-    each("units", take_from_unit, [unit for unit, path in unit_inputs(store) if path in inputs])
-    each("takedown", gather_shard, reject_shards({TAKEDOWN: outcome["pages"] + _n_taken_before(store)}))
+    each(UNITS, take_from_unit, [unit for unit, path in unit_inputs(store) if path in inputs])
+    each(GATHERED, gather_shard, reject_shards({TAKEDOWN: outcome["pages"] + _n_taken_before(store)}))
     _stage_rest(staged, steps, outcome)
     pending = store.read_json(PENDING) | {"committed": True, "outcome": outcome}
     store.write_json(PENDING, pending)

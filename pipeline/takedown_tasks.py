@@ -30,7 +30,8 @@ from stages.takedown import TakedownList, take_out
 
 TAKEDOWN_FOLDER = f"{REJECTED}/stage={TAKEDOWN}"
 TAKEN = "taken"
-_RECORDS = "staged"
+SHARDS, UNITS, GATHERED = "shards", "units", "gathered"
+"""The phases, in their order."""
 
 Record = dict[str, Any]
 
@@ -59,10 +60,9 @@ class Staged:
         """Tells the list from others."""
         return str(self.store.read_json(PENDING)["digest"])
 
-    @property
-    def records(self) -> Manifest:
-        """The tasks that are finished."""
-        return Manifest(self.tasks, _RECORDS)
+    def records(self, phase: str) -> Manifest:
+        """The tasks of a phase that are finished."""
+        return Manifest(self.tasks, phase)
 
 
 @functools.lru_cache(maxsize=1)
@@ -99,15 +99,15 @@ def take_from_shard(name: str, *, root: Path) -> Record:
     """Write one published file without the listed rows, if it has any; its task's record."""
     staged = Staged.of(Store(root))
     task = name.removesuffix(".parquet").replace("/", "-")
-    if record := staged.records.done(task, staged.digest):
+    if record := staged.records(SHARDS).done(task, staged.digest):
         return record
     found = _found(staged, name)
     before = name.startswith(TAKEDOWN_FOLDER)
     report: Record = {"pages": 0, "documents": 0, "entries": [], "inputs": []}
     report["entries_before"] = sorted(set(found.values())) if before else []
     if before or not found:
-        return staged.records.finish(task, staged.digest, [], report)
-    return staged.records.finish(task, staged.digest, *_rewrite(staged, name, task, report))
+        return staged.records(SHARDS).finish(task, staged.digest, [], report)
+    return staged.records(SHARDS).finish(task, staged.digest, *_rewrite(staged, name, task, report))
 
 
 def _found(staged: Staged, name: str) -> dict[int, str]:
@@ -148,7 +148,7 @@ def gather_shard(shard: Shard, *, root: Path) -> Record:
     """Write one file of the pages that were taken out, those of earlier removals with them; its task's record."""
     staged = Staged.of(Store(root))
     store, new, task = staged.store, staged.new, publish.unit_name(shard)
-    if record := staged.records.done(task, staged.digest):
+    if record := staged.records(GATHERED).done(task, staged.digest):
         return record
     paths = [store.path(name) for name in store.names(TAKEDOWN_FOLDER, ".parquet")]
     paths += [staged.tasks.path(name) for name in staged.tasks.names(TAKEN, ".parquet")]
@@ -158,13 +158,13 @@ def gather_shard(shard: Shard, *, root: Path) -> Record:
     key = store.read_json(FINISHED)["key"]
     report = count_rejects(table) | {"cpu_s": 0.0}
     Manifest(new, publish.PHASE).finish(task, key, [shard.name], report)
-    return staged.records.finish(task, staged.digest, [], {"rows": table.num_rows})
+    return staged.records(GATHERED).finish(task, staged.digest, [], {"rows": table.num_rows})
 
 
 def take_from_unit(unit: str, *, root: Path) -> Record:
     """Write a unit's tables without the listed pages, which stand among those dropped; its task's record."""
     staged = Staged.of(Store(root))
-    if record := staged.records.done(unit, staged.digest):
+    if record := staged.records(UNITS).done(unit, staged.digest):
         return record
     store, new = staged.store, staged.new
     extracted, dropped, keys = (
@@ -188,7 +188,7 @@ def take_from_unit(unit: str, *, root: Path) -> Record:
         whole = manifest.whole(unit)
         assert whole, f"{unit} is finished"
         manifest.amend(whole, new, whole["report"] | {"funnel": _funnel(extracted, dropped)})
-    return staged.records.finish(unit, staged.digest, [], {"pages": judged.num_rows + early.num_rows})
+    return staged.records(UNITS).finish(unit, staged.digest, [], {"pages": judged.num_rows + early.num_rows})
 
 
 def declared_schema(read: pa.Schema) -> pa.Schema:

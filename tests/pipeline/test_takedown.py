@@ -243,27 +243,49 @@ def test_a_finished_run_stays_finished_and_does_not_bring_pages_back(job, tmp_pa
     assert digests(job.output) == done
 
 
+def published(output):
+    """Digests of the published files."""
+    return {name: digest for name, digest in digests(output).items() if name.startswith(PUBLISHED)}
+
+
 def test_more_inputs_a_replay_and_a_restart_do_not_bring_pages_back(job, sample, given, tmp_path):
-    elsewhere = next(  # of the second file; listed though the first file has it not
-        row["url"] for row in pq.read_table(job.output / "RefinedWeb-English").to_pylist()
-    )
-    listed = order(tmp_path, "urls", *LISTED, COPIED, elsewhere)
+    listed = order(tmp_path, "urls", *LISTED, COPIED)
     remove(job, listed)
+    remove(job, order(tmp_path, "domains", "slow-notebook.example"), "2026-02-01T00:00:00+00:00")
     replayed = CurateJob(inputs=(), output=job.output.with_name("replayed"), recipe=given, replay=job.output)
-    for run in (replayed, replace(job, inputs=tuple(str(path) for path in sorted(sample.glob("*.warc.gz"))[:2]))):
+    extended = replace(job, inputs=tuple(str(path) for path in sorted(sample.glob("*.warc.gz"))[:2]))
+    for run in (replayed, extended):
         summary = curate(run, SerialEngine, Quiet())
         check_pages(summary)
-        assert summary["funnel"][0]["stage"] == "takedown"
-        rows = [row for row in rows_of(run.output) if row["url"] in listed.entries]
-        assert {(row.get("stage"), row["text"]) for row in rows} == {("takedown", "")}
+        assert summary["funnel"][0]["rules"] == read_summary(Store(run.output))["funnel"][0]["rules"]
+        taken = [row for row in rows_of(run.output) if row.get("stage") == "takedown"]
+        assert len(taken) == summary["funnel"][0]["in"] - summary["funnel"][0]["out"]
+        is_listed = [row for row in rows_of(run.output) if row["url"] in listed.entries]
+        is_listed += [row for row in rows_of(run.output) if domain_of(row["url"]).endswith("slow-notebook.example")]
+        assert {(row.get("stage"), row["text"]) for row in is_listed} == {("takedown", "")}
+        assert len(is_listed) == len(taken)
         (copy,) = why(run.output, COPY)
         assert copy["outcome"] == "published"  # decided anew, without the page that it is a copy of
-    keys = {segment.documents for segment in read_index(job.index).segments}
-    assert len(keys) == 1
+    assert {row["warc_path"] for row in taken} == {FIRST, "sample-00001.warc.gz"}  # units of before, and those added
     assert take_from_index(job.index, listed)["index_documents"] == 0
-    fresh = curate(replace(job, restart=True), SerialEngine, Quiet())
-    assert fresh["funnel"][0]["rules"] == {"listed_url": 6}
-    assert not [row for row in rows_of(job.output) if row["url"] in listed.entries and row["text"]]
+    before = published(job.output)
+    curate(replace(extended, restart=True), SerialEngine, Quiet())
+    assert published(job.output) == before
+    assert [path.name for path in sorted((job.output / "removals").iterdir())][:2] == ["0001.json", "0002.json"]
+
+
+def test_pages_taken_out_are_cut_into_files_anew_with_each_removal(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.shards.REJECTS_PER_SHARD", 1)
+    for month, (urls, n_files) in enumerate((((TWICE,), 2), ((TWICE, REJECTED_PAGE, EARLY, COPIED), 5)), 1):
+        assert remove(job, order(tmp_path, "urls", *urls), f"2026-0{month}-01T00:00:00+00:00")["pages"] > 1
+        names = Store(job.output).names("rejected/stage=takedown")
+        assert len(names) == n_files
+        ids = [pq.read_table(job.output / name, partitioning=None)["id"].to_pylist() for name in names]
+        placed = [(page_id, number) for number, part in enumerate(ids) for page_id in part]
+        assert placed == sorted(placed) and len(placed) == n_files
+        assert [int(page_id, 16) * n_files >> 128 for page_id, _ in placed] == [number for _, number in placed]
+    check_pages(read_summary(Store(job.output)))
+    assert len(why(job.output, TWICE)) == 2
 
 
 def test_after_clean_a_page_is_not_brought_back_either(job, sample, tmp_path):
