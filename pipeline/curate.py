@@ -93,7 +93,8 @@ def _begin(run: Run, replay: Replay | None, start_engine: Callable[[], Engine], 
     run.store.sweep_temporaries()
     run.begin()
     listed = removed_from(run.store)
-    if n := len(listed.urls) + len(listed.domains):
+    if listed:
+        n = len(listed.urls) + len(listed.domains)
         progress.say(f"{n:,} listed address(es) and domain(s) stay taken out: {run.store.path(REMOVALS)}")
     compile_block_table(run.store, run.recipe)
     engine = start_engine()

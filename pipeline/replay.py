@@ -198,7 +198,6 @@ class _Again:
         self._unit = unit
         self._replay = replay
         self._tools = tools
-        self._steps = {step.name: step for step in tools.gates}
         self._doubtful = pa.array(
             sorted({_URL_STAGE, UNDECIDED} | undecided_stages(replay.recipe, tools.recipe)), pa.string()
         )
@@ -255,7 +254,7 @@ class _Again:
 
     def _by_address(self, step: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Drop by one of the steps that look at the address alone; the rows that it leaves are returned."""
-        verdicts, steps = first_verdict(batch, [self._steps[step]])
+        verdicts, steps = first_verdict(batch, [gate for gate in self._tools.gates if gate.name == step])
         found = batch.filter(steps.is_valid()).select(_KNOWN_BEFORE_READING)
         self.sieve.drop(found, verdicts.drop_null(), steps.drop_null())
         return batch.filter(steps.is_null())

@@ -123,8 +123,11 @@ def _go_on(store: Store, job: TakedownJob, progress: Progress) -> Outcome | None
     pending = pending_of(store)
     if not pending or not pending["committed"]:
         return None
+    is_asked_for = pending["digest"] == job.order.digest
+    if is_asked_for and job.index:
+        pending["index"] = str(job.index)  # it may have been moved
     outcome = _put_into_place(Staged.of(store), pending)
-    if pending["digest"] == job.order.digest:
+    if is_asked_for:
         return outcome
     progress.say(f"{store.root}: the removal of {pending['date']}, which was interrupted, is finished")
     return None

@@ -49,11 +49,13 @@ def open_tools(recipe: Recipe, output: Path, fingerprint: str) -> Tools:
 
 def _open(recipe: Recipe, store: Store) -> Tools:
     tables = UrlTables(block_list=BlockList(open_block_table(store)), words=builtin_words() | banned_words())
+    listed = removed_from(store)
+    takedown = [Step(TAKEDOWN, functools.partial(filter_takedown, listed=listed))] if listed else []
     settings = PageSettings(rules=recipe.page_rules, language_model=language_model_file(recipe))
     return Tools(
         recipe=recipe,
         gates=(
-            Step(TAKEDOWN, functools.partial(filter_takedown, listed=removed_from(store))),
+            *takedown,
             Step("capture", functools.partial(gate, rules=recipe.capture)),
             Step("url_filter", functools.partial(filter_urls, rules=recipe.url.rules, tables=tables)),
         ),

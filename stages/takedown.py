@@ -40,6 +40,9 @@ class TakedownList:
         """What either lists."""
         return TakedownList(self.urls | other.urls, self.domains | other.domains)
 
+    def __bool__(self) -> bool:
+        return bool(self.urls or self.domains)
+
     @functools.cached_property
     def _url_column(self) -> pa.Array:
         return pa.array(sorted(self.urls), pa.string())
@@ -50,7 +53,7 @@ class TakedownList:
 
     def matches(self, urls: pa.Array[Any]) -> dict[int, Verdict]:
         """Verdicts by row of a column of addresses as written, of the rows that are listed; `detail` is the entry."""
-        if not (self.urls or self.domains):
+        if not self:
             return {}
         column = canonical_column(urls)
         domains = self._domain_list.matches(column) if self.domains else {}
