@@ -23,9 +23,11 @@ from pipeline.models import compile_block_table
 from pipeline.phase import finished
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.removals import FOLDER as REMOVALS
+from pipeline.removals import removed_from
 from pipeline.replay import Replay, ReplayUnit, open_replay, replay_unit
 from pipeline.run import Run, open_run
-from pipeline.shards import ENGLISH, EUROPE, REJECTED, Shard, document_shards, reject_shards
+from pipeline.shards import PUBLISHED, Shard, document_shards, reject_shards
 from pipeline.store import Store
 from pipeline.summary import Summary, check_pages, collect, read_summary, write_report
 from pipeline.unit import PHASE, Unit, extract_unit
@@ -33,8 +35,6 @@ from pipeline.unit_chain import Chains, units_of
 from stages.cascade import UNDECIDED
 
 Record = dict[str, Any]
-
-PUBLISHED = (ENGLISH, EUROPE, REJECTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,15 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
     index = open_index(job.index, job.recipe) if job.index else None
     with locked(job.output):
         origin = replay.origin if replay else None
-        run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin, index=index)
+        run = open_run(
+            Store(job.output),
+            inputs,
+            job.recipe,
+            restart=job.restart,
+            origin=origin,
+            index=index,
+            removals=replay.removals if replay else 0,
+        )
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
             summary = read_summary(run.store)
@@ -82,6 +90,10 @@ def curate(job: CurateJob, start_engine: Callable[[], Engine], progress: Progres
 def _begin(run: Run, replay: Replay | None, start_engine: Callable[[], Engine], progress: Progress) -> Summary:
     run.store.sweep_temporaries()
     run.begin()
+    listed = removed_from(run.store)
+    if listed:
+        n = len(listed.urls) + len(listed.domains)
+        progress.say(f"{n:,} listed address(es) and domain(s) stay taken out: {run.store.path(REMOVALS)}")
     compile_block_table(run.store, run.recipe)
     engine = start_engine()
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as dataset
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
@@ -178,7 +179,7 @@ def remove_crawl(folder: Path, crawl: str) -> int:
         segments, n = [], 0
         for segment in index.segments:
             if crawl in segment.crawls:
-                left, gone = _without(index, segment, pc.field("crawl").cast(pa.string()) != crawl)
+                left, gone = _without(index, segment, pc.field("crawl").cast(pa.string()) != crawl, crawl)
                 segments += left
                 n += gone
             else:
@@ -196,10 +197,13 @@ def remove_documents(folder: Path, ids: set[str], url_keys: set[bytes]) -> int:
     with locked(folder):
         index = read_index(folder)
         known = pc.field("id").isin(pa.array(sorted(ids), pa.string()))
-        known |= pc.field("url_key").isin(pa.array(sorted(url_keys), pa.binary(16)))
+        # Of no row may it be unknown whether it goes: the key is null where a page has no address.
+        by_url = pc.field("url_key").isin(pa.array(sorted(url_keys), pa.binary(16)))
+        known |= by_url & pc.field("url_key").is_valid()
+        label = hashlib.blake2b("\n".join(sorted(ids)).encode() + b"\n".join(sorted(url_keys))).hexdigest()
         segments, n = [], 0
         for segment in index.segments:
-            left, gone = _without(index, segment, ~known)
+            left, gone = _without(index, segment, ~known, label)
             segments += left
             n += gone
         if n:
@@ -208,23 +212,41 @@ def remove_documents(folder: Path, ids: set[str], url_keys: set[bytes]) -> int:
     return n
 
 
-def _without(index: Index, segment: Segment, wanted: pc.Expression) -> tuple[list[Segment], int]:
-    """A segment with the rows that are wanted alone, none where no row is; and how many rows it loses."""
-    store = Store(index.folder)
-    tables = [
-        pq.read_table(index.folder / SEGMENTS / segment.name / name, filters=wanted, partitioning=None)
-        for name, _ in segment.parts
-    ]
-    n_left = sum(table.num_rows for table in tables)
+def url_keys_of(folder: Path, url_keys: set[bytes]) -> set[bytes]:
+    """Those of the keys that an index holds."""
+    index = read_index(folder)
+    wanted = pc.field("url_key").isin(pa.array(sorted(url_keys), pa.binary(16)))
+    found: set[bytes] = set()
+    for segment in index.segments:
+        for file, _ in segment.parts:
+            path = index.folder / SEGMENTS / segment.name / file
+            found.update(pq.read_table(path, columns=["url_key"], filters=wanted, partitioning=None)[0].to_pylist())
+    return found
+
+
+def _without(index: Index, segment: Segment, wanted: pc.Expression, label: str) -> tuple[list[Segment], int]:
+    """A segment with the rows that are wanted alone, none where no row is; and how many rows it loses.
+
+    label: tells what is wanted. Parts are read one at a time.
+    """
+    n_left = _count(index, segment, wanted)
     if n_left in (0, segment.documents):
         return ([segment] if n_left else []), segment.documents - n_left
-    name = hashlib.blake2b(f"{segment.name}\n{wanted}".encode(), digest_size=8).hexdigest()
+    store = Store(index.folder)
+    name = hashlib.blake2b(f"{segment.name}\n{label}".encode(), digest_size=8).hexdigest()
     named = []
-    for (file, _), table in zip(segment.parts, tables, strict=True):
+    for file, _ in segment.parts:
+        path = index.folder / SEGMENTS / segment.name / file
+        table = pq.read_table(path, filters=wanted, partitioning=None)
         written = f"{SEGMENTS}/{name}/{file}"
         store.write_table(written, table, table.schema)
         named.append((file, store.digest(written)))
     return [_described(index.folder, name, segment.run, named, segment.places)], segment.documents - n_left
+
+
+def _count(index: Index, segment: Segment, wanted: pc.Expression) -> int:
+    paths = [index.folder / SEGMENTS / segment.name / file for file, _ in segment.parts]
+    return sum(dataset.dataset(path).count_rows(filter=wanted) for path in paths)
 
 
 def _described(folder: Path, name: str, run: str, parts: Sequence[tuple[str, str]], places: int) -> Segment:

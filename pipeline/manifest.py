@@ -41,6 +41,14 @@ class Manifest:
         self.store.write_json(self._name(unit), record)
         return record
 
+    def amend(self, record: Mapping[str, Any], changed: Store, report: Mapping[str, Any]) -> None:
+        """Write a record anew into `changed`, a store that holds some of its files anew under the same names."""
+        sizes = {
+            file: changed.path(file).stat().st_size if changed.exists(file) else size
+            for file, size in record["files"].items()
+        }
+        changed.write_json(self._name(record["unit"]), {**record, "files": sizes, "report": dict(report)})
+
     def _name(self, unit: str) -> str:
         return f"{FOLDER}/{self.phase}/{unit}.json"
 

@@ -38,7 +38,7 @@ def publish_shard(shard: Shard, *, output: Path, groups: Sequence[Group], recipe
     """Write one shard and its manifest record, which is returned. `key` changes with the rows that exist."""
     store = Store(output)
     manifest = Manifest(store, PHASE)
-    unit = shard.name.removesuffix(".parquet").replace("/", "-")
+    unit = unit_name(shard)
     if record := manifest.done(unit, key):
         return record
     started_s = time.process_time()
@@ -50,6 +50,11 @@ def publish_shard(shard: Shard, *, output: Path, groups: Sequence[Group], recipe
     store.write_table(shard.name, table, declared)
     report = count(table) | {"cpu_s": time.process_time() - started_s}
     return manifest.finish(unit, key, [shard.name], report)
+
+
+def unit_name(shard: Shard) -> str:
+    """Name of a shard's manifest record."""
+    return shard.name.removesuffix(".parquet").replace("/", "-")
 
 
 def publish_damage(store: Store, groups: Sequence[Group]) -> None:
@@ -90,10 +95,10 @@ def _rejects(store: Store, shard: Shard, groups: Sequence[Group]) -> Iterator[pa
                 own = rows.filter(place.is_null())
                 decided = _as_rejects(rows, {name: removed[name].take(place) for name in _DECISION})
                 for table in (own, decided):
-                    yield _of_stage(table, shard.stage)
+                    yield of_stage(table, shard.stage)
 
 
-def _of_stage(rows: pa.Table, stage: str | None) -> pa.Table:
+def of_stage(rows: pa.Table, stage: str | None) -> pa.Table:
     """The rejects of one stage; a dictionary of that name alone, whatever other stages the unit had."""
     mine = rows.filter(pc.equal(rows["stage"], stage))
     names = pa.array([stage] * mine.num_rows, pa.string()).dictionary_encode()

@@ -27,6 +27,7 @@ from pipeline.inputs import Input, resolve
 from pipeline.manifest import Manifest
 from pipeline.models import language_model_file
 from pipeline.recipe import Recipe, from_data
+from pipeline.removals import record_names, refuse_half_done
 from pipeline.run import FINISHED, inputs_of, open_finished, read_description
 from pipeline.span import Seam, Span
 from pipeline.store import Store, file_digest
@@ -34,13 +35,13 @@ from pipeline.tools import Tools, open_tools
 from pipeline.unit import PHASE, Sieve, captures_of, finish_unit, table_name
 from pipeline.warc import read_head
 from stages import schema
-from stages.cascade import UNDECIDED, first_verdict
+from stages.cascade import TAKEDOWN, UNDECIDED, first_verdict
 from stages.decide import decide
 from stages.pages import EARLY_STAGES
 
 BATCH_ROWS = 1024
 _URL_STAGE = "url_filter"
-_BEFORE_URLS = "capture"
+_BEFORE_URLS = (TAKEDOWN, "capture")
 _READING = ("extractor", "favor_precision", "second_opinion", "limits")  # of a recipe's `page`; and all of `capture`
 _KNOWN_BEFORE_READING = [field.name for field in schema.REJECT if field.name in schema.RECORD.names]
 
@@ -50,6 +51,7 @@ class Replay:
     """An earlier run to decide again.
 
     digests: full digests of its inputs by `warc_path`. finished: names of the units that its results are made of.
+    removals: how many there were from it.
     """
 
     store: Store
@@ -59,6 +61,7 @@ class Replay:
     digests: dict[str, str]
     finished: tuple[str, ...]
     reread: bool
+    removals: int = 0
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -77,7 +80,14 @@ class Replay:
                     f"{self.store.root}: its work/ was freed by `falconmix clean`; run `falconmix curate` on the inputs"
                 )
             source = inputs[record["report"]["warc_path"]]
-            units.append(ReplayUnit(input=source, earlier=name, earlier_key=record["key"], fingerprint=fingerprint))
+            unit = ReplayUnit(
+                input=source,
+                earlier=name,
+                earlier_key=record["key"],
+                fingerprint=fingerprint,
+                removals=self.removals,
+            )
+            units.append(unit)
         return units
 
 
@@ -89,16 +99,21 @@ class ReplayUnit:
     earlier: str
     earlier_key: str
     fingerprint: str
+    removals: int = 0
 
     @property
     def key(self) -> str:
         """Digest of all that the unit's output depends on, as 16 hex digits."""
-        return hashlib.blake2b(f"{self.earlier_key}\0{self.fingerprint}".encode(), digest_size=8).hexdigest()
+        return self._digest(f"\0{self.removals}" if self.removals else "")
 
     @property
     def name(self) -> str:
-        """File name of the unit's tables and of its record."""
-        return f"{self.earlier.rpartition('-')[0]}-{self.key}"
+        """File name of the unit's tables and of its record: the same after a removal, which must leave no table."""
+        return f"{self.earlier.rpartition('-')[0]}-{self._digest('')}"
+
+    def _digest(self, removals: str) -> str:
+        parts = f"{self.earlier_key}\0{self.fingerprint}{removals}"
+        return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
 
 def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
@@ -108,6 +123,7 @@ def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
     with `reread`, where an input is gone or has changed.
     """
     store = open_finished(output)
+    refuse_half_done(store)
     said = read_description(store)
     inputs = inputs_of(said)
     replay = Replay(
@@ -118,6 +134,7 @@ def open_replay(output: Path, recipe: Recipe, *, reread: bool) -> Replay:
         digests={source["warc_path"]: source["full_digest"] for source in said["inputs"]},
         finished=tuple(store.read_json(FINISHED)["units"]),
         reread=reread,
+        removals=len(record_names(store)),
     )
     check_reading(replay, recipe, said["results_depend_on"]["language_model"])
     replay.units("")
@@ -176,7 +193,6 @@ class _Again:
         self._unit = unit
         self._replay = replay
         self._tools = tools
-        self._url_step = [step for step in tools.gates if step.name == _URL_STAGE]
         self._doubtful = pa.array(
             sorted({_URL_STAGE, UNDECIDED} | undecided_stages(replay.recipe, tools.recipe)), pa.string()
         )
@@ -200,10 +216,11 @@ class _Again:
             yield batch.cast(declared)
 
     def _dropped(self, batch: pa.RecordBatch) -> None:
+        batch = self._by_address(TAKEDOWN, batch)
         stage = batch.column("stage").cast(pa.string())
-        at_door = pc.equal(stage, _BEFORE_URLS)
+        at_door = pc.is_in(stage, pa.array(_BEFORE_URLS))
         self.sieve.carry(batch.filter(at_door))
-        batch = self._by_address(batch.filter(pc.invert(at_door)))
+        batch = self._by_address(_URL_STAGE, batch.filter(pc.invert(at_door)))
         doubtful = pc.is_in(batch.column("stage").cast(pa.string()), self._doubtful)
         self.sieve.carry(batch.filter(pc.invert(doubtful)))
         self._leave_open(batch.filter(doubtful))
@@ -222,7 +239,7 @@ class _Again:
         self.sieve.drop(batch, verdicts, pa.array([UNDECIDED] * batch.num_rows, pa.string()))
 
     def _extracted(self, batch: pa.RecordBatch) -> None:
-        pages = self._by_address(batch).select(schema.PAGE.names)
+        pages = self._by_address(_URL_STAGE, self._by_address(TAKEDOWN, batch)).select(schema.PAGE.names)
         brought = pc.equal(pages.column("verdict_stage"), "extract")
         columns = {name: pages.column(name) for name in schema.PAGE.names}
         for name in ("verdict", "verdict_stage"):
@@ -230,9 +247,9 @@ class _Again:
         pages = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.PAGE)
         self.sieve.keep(decide(pages, self._tools.text))
 
-    def _by_address(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Drop by the new recipe's URL filter; the rows that it leaves are returned."""
-        verdicts, steps = first_verdict(batch, self._url_step)
+    def _by_address(self, step: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Drop by one of the steps that look at the address alone; the rows that it leaves are returned."""
+        verdicts, steps = first_verdict(batch, [gate for gate in self._tools.gates if gate.name == step])
         found = batch.filter(steps.is_valid()).select(_KNOWN_BEFORE_READING)
         self.sieve.drop(found, verdicts.drop_null(), steps.drop_null())
         return batch.filter(steps.is_null())

@@ -16,6 +16,8 @@ from pipeline.inputs import Input
 from pipeline.lock import locked
 from pipeline.models import language_model_file, open_language_model
 from pipeline.recipe import Recipe, as_data
+from pipeline.removals import FOLDER as REMOVALS
+from pipeline.removals import abandon, refuse_half_done
 from pipeline.store import Store
 from pipeline.versions import fingerprint, results_depend_on
 
@@ -35,7 +37,7 @@ OURS = (
     "work",
     RUN,
 )
-"""All that a run writes into its folder."""
+"""All that a run writes into its folder; removals are not the run's, and stay."""
 
 DESCRIBED = {"index", "format", "fingerprint", "recipe", "results_depend_on", "inputs"}
 """The keys of `run.json`."""
@@ -66,7 +68,7 @@ class Run:
     """An opened run.
 
     fingerprint: digest of the recipe and all that results depend on. key: digest of the fingerprint, the inputs, and
-    the segments of an index.
+    the segments of an index. removals: those that the run which a replay decides again had seen when it began.
     """
 
     store: Store
@@ -76,11 +78,12 @@ class Run:
     state: State
     origin: Mapping[str, Any] | None = None
     beside: Beside | None = None
+    removals: int = 0
 
     @property
     def key(self) -> str:
         """Changes with the inputs, the recipe, the versions that results depend on, and the index."""
-        return run_key(self.fingerprint, self.inputs, self.beside.names if self.beside else ())
+        return run_key(self.fingerprint, self.inputs, self.beside.names if self.beside else (), self.removals)
 
     def finish(self, digests: dict[str, str], units: Sequence[str]) -> None:
         """Mark the run finished.
@@ -92,6 +95,7 @@ class Run:
 
     def begin(self) -> None:
         """Write down what is about to be done."""
+        abandon(self.store)  # of a removal: what it staged is of files as they were
         self.store.remove(FINISHED)
         self.store.remove("report")
         self.store.write_json(RUN, self._description({}))
@@ -106,13 +110,15 @@ class Run:
             "inputs": inputs,
             "replay_of": self.origin,
             "index": self.beside and _index_entry(self.beside),
+            "removals": self.removals,
         }
 
 
-def run_key(print_: str, inputs: Sequence[Input], segments: Sequence[str] = ()) -> str:
-    """Digest of a fingerprint, a set of inputs, and the segments of an index in their order, as 16 hex digits."""
+def run_key(print_: str, inputs: Sequence[Input], segments: Sequence[str] = (), removals: int = 0) -> str:
+    """Digest of a fingerprint, a set of inputs, the segments of an index in their order, and the number of removals
+    from the run that is decided again, as 16 hex digits."""
     parts = [print_, *sorted(f"{source.warc_path}\0{source.size}\0{source.digest}" for source in inputs)]
-    parts += segments
+    parts += [*segments, *([f"{removals} removals"] if removals else [])]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -124,12 +130,14 @@ def open_run(
     restart: bool,
     origin: Mapping[str, Any] | None = None,
     index: Index | None = None,
+    removals: int = 0,
 ) -> Run:
-    """Compare what is asked with what is there. `origin`: what a replay depends on besides its recipe.
+    """Compare what is asked with what is there. `origin`, `removals`: what a replay depends on besides its recipe.
 
     Raises UsageError where the folder holds something else, a run of another recipe, one with an index where none is
     given or the reverse, or inputs or segments that are missing now.
     """
+    refuse_half_done(store)
     open_language_model(language_model_file(recipe))  # before any work: a file that is no model
     print_ = fingerprint(recipe, origin)
     state: State = "new"
@@ -144,7 +152,7 @@ def open_run(
         state = _compare(store, earlier, inputs)
         _check_index(store, earlier["index"], index)
     beside = None
-    if state == "resumed" and earlier and _is_finished(store, run_key(print_, inputs, _names(earlier))):
+    if state == "resumed" and earlier and _is_finished(store, _key_of(earlier, print_, inputs)):
         state = "finished"
     elif index:
         beside = _beside(index, earlier and earlier["index"], state == "resumed")
@@ -156,7 +164,12 @@ def open_run(
         state=state,
         origin=origin,
         beside=beside,
+        removals=removals,
     )
+
+
+def _key_of(earlier: dict[str, Any], print_: str, inputs: Sequence[Input]) -> str:
+    return run_key(print_, inputs, _names(earlier), earlier.get("removals", 0))
 
 
 def _names(earlier: dict[str, Any]) -> list[str]:
@@ -192,7 +205,7 @@ def inputs_of(description: Mapping[str, Any]) -> tuple[Input, ...]:
 
 
 def _check_empty(store: Store) -> None:
-    foreign = sorted(path.name for path in store.root.iterdir() if not path.name.startswith("."))
+    foreign = sorted(path.name for path in store.root.iterdir() if not path.name.startswith((".", REMOVALS)))
     if foreign:
         raise UsageError(f"{store.root}: not empty and no run of ours (holds {foreign[0]!r}); choose another --output")
 
@@ -243,6 +256,8 @@ def clean(output: Path) -> int:
     """Free `work/` of a finished run; returns the bytes freed. UsageError where the run is not finished."""
     store = open_finished(output)
     with locked(store.root):
+        refuse_half_done(store)
+        abandon(store)
         freed_bytes = sum(file.stat().st_size for file in store.path("work").rglob("*") if file.is_file())
         store.remove("work")
     return freed_bytes

@@ -6,6 +6,8 @@ workers, nor on the order of the inputs.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
@@ -13,6 +15,7 @@ import pyarrow.compute as pc
 ENGLISH = "RefinedWeb-English"
 EUROPE = "RefinedWeb-Europe"
 REJECTED = "rejected"
+PUBLISHED = (ENGLISH, EUROPE, REJECTED)
 
 TEXT_BYTES_PER_SHARD = 512 << 20
 REJECTS_PER_SHARD = 250_000
@@ -64,6 +67,25 @@ def reject_shards(rows_by_stage: dict[str, int]) -> list[Shard]:
         for count in [_parts(total, REJECTS_PER_SHARD)]
         for index in range(count)
     ]
+
+
+def shards_of(names: Iterable[str]) -> list[Shard]:
+    """The shards that published files are, all of a run, in their order by name."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folders[name.rpartition("/")[0]].append(name)
+    return [
+        Shard(folder=folder, index=index, count=len(files), **_holding(folder))
+        for folder, files in folders.items()
+        for index in range(len(files))
+    ]
+
+
+def _holding(folder: str) -> dict[str, str]:
+    if folder == ENGLISH:
+        return {"language": "en"}
+    kind, _, value = folder.rpartition("/")[2].partition("=")
+    return {"language": value} if kind == "lang" else {"stage": value}
 
 
 def _parts(total: int, per_part: int) -> int:

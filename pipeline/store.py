@@ -57,9 +57,9 @@ class Store:
         temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{target.name}")
         try:
             yield temporary
-            _fsync(temporary)
+            fsync(temporary)
             temporary.replace(target)
-            _fsync(target.parent)
+            fsync(target.parent)
         except OSError as error:
             if error.errno is not None and error.filename in (None, str(temporary)):
                 error.filename = str(target)
@@ -132,7 +132,8 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Make what was written to a file, or a rename in a folder, outlast a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,7 @@ from pipeline.run import Run
 from pipeline.shards import Shard
 from pipeline.statistics import SCORE_EDGES, TEXT_CHARS_EDGES, total
 from pipeline.store import Store
-from stages.cascade import UNDECIDED
+from stages.cascade import TAKEDOWN, UNDECIDED
 
 NAME = "report/stats.json"
 PAGE = "report/index.html"
@@ -46,20 +46,15 @@ def collect(
 
     extracted: manifest records of the units. decided: that of deduplication. published: shards with theirs.
     """
-    kept = [(shard, record["report"]) for shard, record in published if shard.stage is None]
-    dropped = [(shard, record["report"]) for shard, record in published if shard.stage is not None]
-    inputs = _inputs(extracted, kept, dropped)
+    counted = [(shard, record["report"]) for shard, record in published]
+    inputs = _inputs(extracted, counted)
     return {
         "format": 1,
         "recipe": run.recipe.name,
         "languages": list(run.recipe.languages),
         "inputs": inputs,
         "totals": _totals(extracted, inputs),
-        "funnel": _funnel(run.recipe.steps, inputs, dropped),
-        "by_language": _by_language(kept, dropped),
-        "by_domain": _by_domain(kept, dropped),
-        "histograms": _histograms(kept, dropped),
-        "datasets": _datasets(kept),
+        **_counts(run.recipe.steps, inputs, counted),
         "corrections": _corrections(extracted),
         "near_duplicates": {name: decided["report"][name] for name in ("edges", "cut")},
         "passages": {name: decided["report"][name] for name in ("spans", "orphaned")},
@@ -68,6 +63,44 @@ def collect(
         "cpu_seconds": {"by_stage": _cpu_seconds(extracted, decided, published)},
         "nodes": dict(nodes),
     }
+
+
+def recount(summary: Summary, steps: Sequence[str], published: Published) -> Summary:
+    """The numbers of a run whose published files have changed since; all that is not counted from them stands.
+
+    published: all shards with their reports.
+    """
+    by_input = _by_input(published)
+    inputs = [source | _published_of(source["warc_path"], *by_input) for source in summary["inputs"]]
+    totals = {name: sum(source[name] for source in inputs) for name in ("published", "rejected")}
+    return summary | {"inputs": inputs, "totals": summary["totals"] | totals} | _counts(steps, inputs, published)
+
+
+def _counts(steps: Sequence[str], inputs: Sequence[Record], published: Published) -> Record:
+    """What is counted from the published files alone."""
+    kept, dropped = _parted(published)
+    return {
+        "funnel": _funnel(steps, inputs, dropped),
+        "by_language": _by_language(kept, dropped),
+        "by_domain": _by_domain(kept, dropped),
+        "histograms": _histograms(kept, dropped),
+        "datasets": _datasets(kept),
+    }
+
+
+def _parted(published: Published) -> tuple[Published, Published]:
+    kept = [(shard, report) for shard, report in published if shard.stage is None]
+    return kept, [(shard, report) for shard, report in published if shard.stage is not None]
+
+
+def _by_input(published: Published) -> tuple[Counter[str], Counter[str]]:
+    """Pages published and pages rejected of each input."""
+    kept, dropped = (total(report["inputs"] for _, report in part) for part in _parted(published))
+    return kept, dropped
+
+
+def _published_of(warc_path: str, published: Counter[str], rejected: Counter[str]) -> Record:
+    return {"published": published[warc_path], "rejected": rejected[warc_path]}
 
 
 def check_pages(summary: Summary) -> None:
@@ -80,9 +113,8 @@ def check_pages(summary: Summary) -> None:
             )
 
 
-def _inputs(extracted: Sequence[Record], kept: Published, dropped: Published) -> list[Record]:
-    published = total(report["inputs"] for _, report in kept)
-    rejected = total(report["inputs"] for _, report in dropped)
+def _inputs(extracted: Sequence[Record], published: Published) -> list[Record]:
+    by_input = _by_input(published)
     return [
         {
             "warc_path": report["warc_path"],
@@ -93,8 +125,7 @@ def _inputs(extracted: Sequence[Record], kept: Published, dropped: Published) ->
             "damaged_ranges": report["damaged_ranges"],
             "counts": report["counts"],
             "captures": report["captures"],
-            "published": published[report["warc_path"]],
-            "rejected": rejected[report["warc_path"]],
+            **_published_of(report["warc_path"], *by_input),
         }
         for report in (record["report"] for record in extracted)
     ]
@@ -125,8 +156,8 @@ def _funnel(order: Sequence[str], inputs: Sequence[Record], dropped: Published) 
         rules[shard.stage or ""].update(report["rules"])
     steps, left = [], sum(source["captures"] for source in inputs)
     for stage in order:
-        if stage == UNDECIDED and not rules[stage]:
-            continue  # not a step of a run that reads its pages
+        if stage in (TAKEDOWN, UNDECIDED) and not rules[stage]:
+            continue  # no step of most runs
         out = left - rules[stage].total()
         steps.append({"stage": stage, "in": left, "out": out, "rules": dict(rules[stage].most_common())})
         left = out

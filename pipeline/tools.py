@@ -10,11 +10,13 @@ from pipeline.guard import Guard
 from pipeline.models import banned_words, language_model_file, open_block_table
 from pipeline.page_worker import PageSettings
 from pipeline.recipe import Recipe
+from pipeline.removals import record_names, removed_from
 from pipeline.store import Store
 from stages.captures import gate
-from stages.cascade import Step
+from stages.cascade import TAKEDOWN, Step
 from stages.decide import TextRules
 from stages.stop_words import load_stop_words
+from stages.takedown import filter_takedown
 from stages.urls import BlockList, UrlTables, builtin_words, filter_urls
 
 
@@ -31,12 +33,12 @@ class Tools:
     text: TextRules
 
 
-_opened: dict[tuple[Path, str], Tools] = {}
+_opened: dict[tuple[Path, str, int], Tools] = {}
 
 
 def open_tools(recipe: Recipe, output: Path, fingerprint: str) -> Tools:
     """The tools of a run, opened once per process."""
-    key = (output, fingerprint)
+    key = (output, fingerprint, len(record_names(Store(output))))
     if key not in _opened:
         for tools in _opened.values():
             tools.guard.close()
@@ -47,10 +49,13 @@ def open_tools(recipe: Recipe, output: Path, fingerprint: str) -> Tools:
 
 def _open(recipe: Recipe, store: Store) -> Tools:
     tables = UrlTables(block_list=BlockList(open_block_table(store)), words=builtin_words() | banned_words())
+    listed = removed_from(store)
+    takedown = [Step(TAKEDOWN, functools.partial(filter_takedown, listed=listed))] if listed else []
     settings = PageSettings(rules=recipe.page_rules, language_model=language_model_file(recipe))
     return Tools(
         recipe=recipe,
         gates=(
+            *takedown,
             Step("capture", functools.partial(gate, rules=recipe.capture)),
             Step("url_filter", functools.partial(filter_urls, rules=recipe.url.rules, tables=tables)),
         ),

@@ -52,6 +52,7 @@ MODULES = (
     "page_worker.py",
     "publish.py",
     "recipe.py",
+    "removals.py",
     "replay.py",
     "shards.py",
     "span.py",

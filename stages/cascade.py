@@ -14,7 +14,11 @@ from stages.schema import VERDICT
 UNDECIDED = "undecided"
 """In a replay: dropped before extraction by a step that now asks something else; the text is not known."""
 
+TAKEDOWN = "takedown"
+"""Taken out on request, whatever had become of the page before: no step is asked about it."""
+
 FUNNEL = (
+    TAKEDOWN,
     "same_record",
     "capture",
     "url_filter",

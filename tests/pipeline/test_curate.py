@@ -18,7 +18,7 @@ from pipeline.run import clean
 from pipeline.store import Store
 from pipeline.why import why
 from stages import schema
-from stages.cascade import UNDECIDED
+from stages.cascade import TAKEDOWN, UNDECIDED
 
 DIGESTED = ("RefinedWeb-English", "RefinedWeb-Europe", "rejected", "quarantine", "dedup")
 """What invariant 2 names."""
@@ -337,7 +337,7 @@ def test_clean_frees_work_and_keeps_what_is_published(finished, job, sample, tes
 def test_a_preset_shows_the_steps_that_it_has(name, sample, tmp_path):
     preset = replace(recipe.load(name), url=recipe.UrlRecipe(block_lists=()))
     summary = run(CurateJob(inputs=(str(sample),), output=tmp_path / "out", recipe=preset))
-    steps = [step for step in preset.steps if step != UNDECIDED]
+    steps = [step for step in preset.steps if step not in (TAKEDOWN, UNDECIDED)]
     assert [step["stage"] for step in summary["funnel"]] == steps
     rules = {step["stage"]: step["rules"] for step in summary["funnel"]}
     assert rules["c4"]
