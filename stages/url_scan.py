@@ -300,11 +300,12 @@ def _keys_of_lines(data: Bytes, syntax: Syntax) -> tuple[Hashes, Places]:
         if first == last:
             continue
         kind = _after_scheme(data, first, last, syntax)
-        first = _after_www(data, first, last)
-        if kind == NOT_PLAIN or first == last:
+        bare = _after_www(data, first, last)
+        if kind == NOT_PLAIN or bare == last:
             others[n_others, 0], others[n_others, 1] = first, last
             n_others += 1
             continue
+        first = bare
         if kind == HOST_ALONE:
             keys[n] = _key(_DOMAIN, data, first, last)
         else:
