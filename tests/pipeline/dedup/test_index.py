@@ -78,6 +78,24 @@ def test_two_halves_leave_what_one_run_leaves(units, n, url):
     assert documents == [sum(map(len, first)), sum(map(len, second))]
 
 
+@settings(max_examples=12, deadline=None)
+@given(units=UNITS, n=st.integers(1, 15))
+def test_under_components_what_the_second_run_keeps_beyond_one_run_is_what_it_lists(units, n):
+    recipe = dataclasses.replace(RECIPE, dedup=CUT_UP, substrings=None)
+    first, second = halves(units, n)
+    both = [one + other for one, other in zip(first, second, strict=True)]
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as name:
+        folder = Path(name)
+        whole, _ = run(folder / "whole", both, recipe, folder / "fresh")
+        one, _ = run(folder / "1", first, recipe, folder / "index", "one")
+        two, report = run(folder / "2", second, recipe, folder / "index", "two")
+        bridged = {row["id"] for row in pq.read_table(folder / "2" / BRIDGED_TABLE).to_pylist()}
+    assert set(one) | set(two) <= set(whole)
+    later = {row.place: row.id for unit in second for row in unit}
+    assert {later[place] for place in set(whole) - set(two) if place in later} == bridged
+    assert report["bridged"] == len(bridged)
+
+
 def words(start, end, last=""):
     return " ".join([*(f"w{i}" for i in range(start, end)), *([last] if last else [])])
 

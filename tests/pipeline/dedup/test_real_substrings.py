@@ -88,7 +88,7 @@ def ranked(rank, length):
 
 
 def test_every_shared_passage_stands_once_among_the_pages_that_held_it(real_run, kept, shared_data):
-    """Every run of fifty of its words and marks that a page held before cutting stands once in all that is published."""
+    """Every run of fifty words and marks of it that some page held before cutting stands once in what is published."""
     lines = (shared_data / "gold" / "passages.jsonl").read_text().splitlines()
     passages = [runs_of(json.loads(line)["text"]) for line in lines]
     wanted = {run for passage in passages for run in passage}
