@@ -98,7 +98,7 @@ class Home:
                 table = pq.read_table(path, columns=["warc_offset", "corrected"], filters=passing, partitioning=None)
                 offsets = self.table["warc_offset"].take(pa.array(mine)).combine_chunks()
                 place = pc.index_in(offsets, table["warc_offset"].combine_chunks())
-                yield mine, table["corrected"].combine_chunks().cast(pa.large_string()).take(place)
+                yield mine, table["corrected"].cast(pa.large_string()).combine_chunks().take(place)
 
     def _n_rows(self, unit: str) -> int:
         return int(pq.read_metadata(self._plan.store.path(table_name("keys", unit))).num_rows)
