@@ -38,9 +38,11 @@ def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Repor
     """One row for each earlier document and group of later ones: its set, the later documents, and who asked."""
     asked = plan.exchange(pairs).read(band_partitions(plan), number)
     earlier, later, part = (asked[name].to_numpy() for name in ("earlier", "later", "part"))
+    order = np.lexsort((part, later, group_of(later), earlier))
+    earlier = earlier[order]  # one after the other: there may be many
+    later = later[order]
+    part = part[order]
     to = group_of(later)
-    order = np.lexsort((part, later, to, earlier))
-    earlier, later, part, to = earlier[order], later[order], part[order], to[order]
     new = np.ones(earlier.size, np.bool_)
     new[1:] = (earlier[1:] != earlier[:-1]) | (to[1:] != to[:-1])
     starts = np.flatnonzero(new)
