@@ -15,18 +15,24 @@ from numpy.typing import NDArray
 
 GROUP_BITS = 24
 MAX_GROUPS = 1 << GROUP_BITS
+PAGE_BYTES = 5_000
+"""Of text: a group whose pages are longer than that on average has fewer of them. Tasks hold five times the text."""
 
 Docs = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A finished unit: its table name, the one input it holds, its captures, and those that the recipe keeps."""
+    """A finished unit: its table name, the one input it holds, its captures, and those that the recipe keeps.
+
+    text_bytes: of these pages, where that is known.
+    """
 
     unit: str
     warc_path: str
     n_captures: int = 0
     n_pages: int = 0
+    text_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,20 @@ class Past:
 
 
 def groups_of(sources: Iterable[Source], pages_per_group: int) -> tuple[Group, ...]:
-    """Cut units, ordered by input, into groups of at least so many pages (the last may have fewer); one at least.
+    """Cut units, ordered by input, into groups of at least so many pages or `PAGE_BYTES` for each; one at least.
 
     Raises ValueError where there would be more groups than numbers for them.
     """
     groups: list[Group] = []
     current: list[Source] = []
-    n_pages = 0
+    n_pages = text_bytes = 0
     for source in sorted(sources, key=lambda source: source.warc_path):  # stable: ranges of an input keep their order
         current.append(source)
         n_pages += source.n_pages
-        if n_pages >= pages_per_group:
+        text_bytes += source.text_bytes
+        if n_pages >= pages_per_group or text_bytes >= pages_per_group * PAGE_BYTES:
             groups.append(Group(len(groups), tuple(current)))
-            current, n_pages = [], 0
+            current, n_pages, text_bytes = [], 0, 0
     if current or not groups:
         groups.append(Group(len(groups), tuple(current)))
     if len(groups) > MAX_GROUPS:

@@ -33,6 +33,8 @@ Docs = NDArray[np.int64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+_S32 = np.uint64(32)
+
 
 class Buckets(NamedTuple):
     """Documents that share a band key: bucket i is members[offsets[i]:offsets[i + 1]], two or more, ascending."""
@@ -101,8 +103,11 @@ def other_pairs(buckets: Buckets, unlike: Pairs, rules: VerifyRules) -> tuple[Pa
 
     unlike: pairs of the first round below the threshold, in order.
     """
-    earlier, later, n_cut = _other_pairs(buckets, unlike, rules.cap, rules.bridges)
-    return distinct(Pairs(earlier, later)), int(n_cut)
+    docs, places = np.unique(buckets.members, return_inverse=True)
+    keys, n_cut = _other_pairs(buckets, places, unlike, rules.cap, rules.bridges)
+    keys.sort()
+    keys = keys[run_starts(keys)]
+    return Pairs(docs[(keys >> _S32).astype(np.int32)], docs[keys.astype(np.uint32)]), int(n_cut)
 
 
 def similarities(a: ShingleSets, rows_a: Rows, b: ShingleSets, rows_b: Rows) -> NDArray[np.float64]:
@@ -169,31 +174,44 @@ def _similarities(a: ShingleSets, rows_a: Rows, b: ShingleSets, rows_b: Rows) ->
 
 
 @compiled
-def _other_pairs(buckets: Buckets, unlike: Pairs, cap: int, bridges: bool) -> tuple[Docs, Docs, int]:
-    room = 1024
-    earlier, later = np.empty(room, np.int64), np.empty(room, np.int64)
-    n, n_cut = 0, 0
+def _other_pairs(buckets: Buckets, places: Rows, unlike: Pairs, cap: int, bridges: bool) -> tuple[Hashes, int]:
+    """Pairs as numbers that sort as they do, places[i] being that of members[i] among all: 8 bytes a pair."""
+    n_pairs, n_cut = 0, 0
+    odd = np.zeros(buckets.members.size, np.bool_)
     for i in range(buckets.offsets.size - 1):
-        bucket = buckets.members[buckets.offsets[i] : buckets.offsets[i + 1]]
-        odd = _unlike_first(bucket, unlike)
+        members = slice(buckets.offsets[i], buckets.offsets[i + 1])
+        odd[members] = _unlike_first(buckets.members[members], unlike)
         n_odd = 0  # among those before the document at hand
+        for j in range(1, members.stop - members.start):
+            needed = _needed(buckets.members[members], odd[members], j, n_odd, bridges)
+            n_pairs += min(needed, cap)
+            n_cut += max(needed - cap, 0)
+            n_odd += odd[members][j]
+    keys = np.empty(n_pairs, np.uint64)
+    n = 0
+    for i in range(buckets.offsets.size - 1):
+        members = slice(buckets.offsets[i], buckets.offsets[i + 1])
+        bucket, place, strange = buckets.members[members], places[members], odd[members]
+        n_odd = 0
         for j in range(1, bucket.size):
-            if bucket[j] >= 0 and (odd[j] or bridges):
-                needed = j - 1 if odd[j] else n_odd
-                n_cut += max(needed - cap, 0)
-                if n + min(needed, cap) > room:
-                    room = 2 * (n + min(needed, cap))
-                    earlier, later = _grown(earlier, n, room), _grown(later, n, room)
-                left = min(needed, cap)
-                at = 1
-                while left:
-                    if odd[j] or odd[at]:
-                        earlier[n], later[n] = bucket[at], bucket[j]
-                        n += 1
-                        left -= 1
-                    at += 1
-            n_odd += odd[j]
-    return earlier[:n].copy(), later[:n].copy(), n_cut
+            left = min(_needed(bucket, strange, j, n_odd, bridges), cap)
+            at = 1
+            while left:
+                if strange[j] or strange[at]:
+                    keys[n] = (np.uint64(place[at]) << _S32) | np.uint64(place[j])
+                    n += 1
+                    left -= 1
+                at += 1
+            n_odd += strange[j]
+    return keys, n_cut
+
+
+@compiled
+def _needed(bucket: Docs, odd: Mask, j: int, n_odd: int, bridges: bool) -> int:
+    """With how many others document j of a bucket is to be compared, `n_odd` of those before it being odd."""
+    if bucket[j] < 0 or not (odd[j] or bridges):
+        return 0
+    return j - 1 if odd[j] else n_odd
 
 
 @compiled
@@ -206,10 +224,3 @@ def _unlike_first(bucket: Docs, unlike: Pairs) -> Mask:
             at += 1
         odd[j] = at < unlike.earlier.size and unlike.earlier[at] == bucket[0] and unlike.later[at] == bucket[j]
     return odd
-
-
-@compiled
-def _grown(values: Docs, n: int, room: int) -> Docs:
-    larger = np.empty(room, np.int64)
-    larger[:n] = values[:n]
-    return larger

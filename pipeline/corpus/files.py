@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UsageError, WorkError
 
 BATCH_ROWS = 256
+BATCH_BYTES = 32 << 20
 PARQUET = ".parquet"
 LEVEL = 3
 
@@ -177,9 +178,12 @@ def _text(value: Any) -> str | None:
 
 
 def _some(stream: BinaryIO) -> Iterator[bytes]:
-    for _ in range(BATCH_ROWS):
-        if line := stream.readline():
-            yield line if line.endswith(b"\n") else line + b"\n"
+    """The next lines, fewer where they are long."""
+    n_lines = n_bytes = 0
+    while n_lines < BATCH_ROWS and n_bytes < BATCH_BYTES and (line := stream.readline()):
+        yield line if line.endswith(b"\n") else line + b"\n"
+        n_lines += 1
+        n_bytes += len(line)
 
 
 @contextmanager

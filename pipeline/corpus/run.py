@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpus.files import Columns
-from pipeline.corpus.units import CorpusFile, id_prefix, read_file, write_file
+from pipeline.corpus.units import CorpusFile, id_prefix, read_file, sources_of, write_file
 from pipeline.dedup.job import append_segment, deduplicate_run
 from pipeline.document_files import SUFFIXES, is_document_file
 from pipeline.engine import Engine
 from pipeline.errors import UsageError, WorkError
-from pipeline.groups import Group, Source, groups_of
+from pipeline.groups import Group, groups_of
 from pipeline.index import open_index
 from pipeline.inputs import resolve
 from pipeline.lock import locked
@@ -91,10 +91,7 @@ def _begin(run: Run, columns: Columns, start_engine: Callable[[], Engine], progr
 
 def _work(run: Run, files: Sequence[CorpusFile], engine: Engine, progress: Progress) -> Stats:
     read = _tasks(engine, progress, "read", partial(read_file, output=run.store.root, recipe=run.recipe), files)
-    sources = [
-        Source(file.unit.name, file.input.warc_path, record["report"]["documents"], record["report"]["documents"])
-        for file, record in zip(files, read, strict=True)
-    ]
+    sources = [source for file, record in zip(files, read, strict=True) for source in sources_of(file, record)]
     groups = groups_of(sources, run.recipe.dedup.group_pages)
     decided = deduplicate_run(run, groups, engine, progress)
     written = _write(run, files, groups, engine, progress)
@@ -125,14 +122,18 @@ def _tasks(
 def _write(
     run: Run, files: Sequence[CorpusFile], groups: tuple[Group, ...], engine: Engine, progress: Progress
 ) -> list[Record]:
-    group_of = {source.unit: group.number for group in groups for source in group.sources}
+    groups_of_file: defaultdict[str, set[int]] = defaultdict(set)
+    for group in groups:
+        for source in group.sources:
+            groups_of_file[source.warc_path].add(group.number)
     names = tuple(file.input.warc_path for file in files)
-    work = partial(_write_one, group_of=group_of, names=names, output=run.store.root, recipe=run.recipe, key=run.key)
+    settings: dict[str, Any] = {"names": names, "output": run.store.root, "recipe": run.recipe, "key": run.key}
+    work = partial(_write_one, groups_of_file=dict(groups_of_file), **settings)
     return _tasks(engine, progress, "write", work, files)
 
 
-def _write_one(file: CorpusFile, *, group_of: dict[str, int], **settings: Any) -> Record:
-    return write_file(file, group=group_of[file.unit.name], **settings)
+def _write_one(file: CorpusFile, *, groups_of_file: dict[str, set[int]], **settings: Any) -> Record:
+    return write_file(file, groups=sorted(groups_of_file[file.input.warc_path]), **settings)
 
 
 def _stats(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.corpus.files import Batch, Columns, Reader, open_file
+from pipeline.corpus.files import BATCH_ROWS, Batch, Columns, Reader, open_file
 from pipeline.dedup.decisions import removed_name, spans_name
+from pipeline.groups import PAGE_BYTES, Source
 from pipeline.inputs import Input
 from pipeline.manifest import Manifest
 from pipeline.recipe import Recipe
@@ -78,6 +80,10 @@ class CorpusFile:
         """Names its tables and its record."""
         return Unit(input=self.input, fingerprint=f"{self.fingerprint} {self.prefix} {self.number}")
 
+    def part_name(self, number: int) -> str:
+        """Names the tables of a part of its documents."""
+        return f"{self.unit.name}-{number:06d}"
+
     def open(self) -> Reader:
         """Its rows."""
         return open_file(Path(self.input.path), self.columns)
@@ -101,33 +107,49 @@ def place_of(page_id: str, prefix: str) -> tuple[int, int] | None:
 
 
 def read_file(file: CorpusFile, *, output: Path, recipe: Recipe) -> dict[str, Any]:
-    """Write what deduplication needs of a file's documents; rows without a text are no documents."""
+    """Write what deduplication needs of a file's documents; rows without a text are no documents.
+
+    The tables are cut into parts of a group's size each, however large the file is.
+    """
     store, unit = Store(output), file.unit
     manifest = Manifest(store, READ)
     if record := manifest.done(unit.name, unit.key):
         return record
     started_s = time.process_time()
     counted: Counter[str] = Counter()
-    names = [table_name(folder, unit.name) for folder in ("extracted", "keys", "dropped")]
-    store.write_tables(names[0], _TEXTS, _texts(file, counted))
-    geometry = recipe.minhash.geometry
-    store.write_tables(names[1], keys.schema(geometry), _keys(store.path(names[0]), recipe))
-    store.write_table(names[2], _NONE_DROPPED.empty_table(), _NONE_DROPPED)
-    report = {"rows": counted["rows"], "documents": counted["documents"], "cpu_s": time.process_time() - started_s}
-    return manifest.finish(unit.name, unit.key, names, report)
+    files: list[str] = []
+    parts: list[dict[str, int]] = []
+    batches = _texts(file, counted)
+    ahead = next(batches, _TEXTS.empty_table())
+    while ahead is not None:
+        part = Counter[str]()
+        tables = _up_to_a_group(chain([ahead], batches), recipe.dedup.group_pages, part)
+        files += _write_part(store, file.part_name(len(parts)), tables, recipe)
+        parts.append(dict(part))
+        ahead = next(batches, None)
+    report = {"rows": counted["rows"], "parts": parts, "cpu_s": time.process_time() - started_s}
+    return manifest.finish(unit.name, unit.key, files, report)
+
+
+def sources_of(file: CorpusFile, record: dict[str, Any]) -> list[Source]:
+    """The parts of a file that was read."""
+    return [
+        Source(file.part_name(number), file.input.warc_path, part["documents"], part["documents"], part["bytes"])
+        for number, part in enumerate(record["report"]["parts"])
+    ]
 
 
 def write_file(
-    file: CorpusFile, *, output: Path, recipe: Recipe, group: int, names: tuple[str, ...], key: str
+    file: CorpusFile, *, output: Path, recipe: Recipe, groups: Sequence[int], names: tuple[str, ...], key: str
 ) -> dict[str, Any]:
-    """Write a file anew, and what is removed of it. group: that of its documents. names: of all inputs."""
+    """Write a file anew, and what is removed of it. groups: those of its documents. names: of all inputs."""
     store, path = Store(output), file.input.warc_path
     manifest = Manifest(store, WRITTEN)
     if record := manifest.done(file.unit.name, key):
         return record
     started_s = time.process_time()
-    removed = _of_file(store, removed_name(group), file).combine_chunks()
-    spans = pq.read_table(store.path(spans_name(group)), partitioning=None)
+    removed = pa.concat_tables(_of_file(store, removed_name(group), file) for group in groups).combine_chunks()
+    spans = pa.concat_tables(pq.read_table(store.path(spans_name(group)), partitioning=None) for group in groups)
     mine = pc.starts_with(spans["id"], f"{file.prefix}{file.number:08x}")
     spans = spans.filter(mine) if _cuts(recipe) else schema.SPAN.empty_table()
     n_written = 0
@@ -173,11 +195,28 @@ def _removed_rows(removed: pa.Table, prefix: str, names: tuple[str, ...]) -> pa.
 
 def _texts(file: CorpusFile, counted: Counter[str]) -> Iterator[pa.Table]:
     reader = file.open()
-    yield _TEXTS.empty_table()
     for batch in reader.batches():
         rows = np.flatnonzero(batch.text.is_valid().to_numpy(zero_copy_only=False))
-        counted.update(rows=len(batch.text), documents=rows.size)
+        counted.update(rows=len(batch.text))
         yield _text_table(file, reader, batch, rows)
+
+
+def _up_to_a_group(tables: Iterable[pa.Table], pages: int, part: Counter[str]) -> Iterator[pa.Table]:
+    """The first tables that make a group, counted in `part`; nothing behind them is taken."""
+    part.update(documents=0, bytes=0)
+    for table in tables:
+        part.update(documents=table.num_rows, bytes=table["corrected"].nbytes)
+        yield table
+        if part["documents"] >= pages or part["bytes"] >= pages * PAGE_BYTES:
+            return
+
+
+def _write_part(store: Store, name: str, tables: Iterable[pa.Table], recipe: Recipe) -> list[str]:
+    names = [table_name(folder, name) for folder in ("extracted", "keys", "dropped")]
+    store.write_tables(names[0], _TEXTS, tables)
+    store.write_tables(names[1], keys.schema(recipe.minhash.geometry), _keys(store.path(names[0]), recipe))
+    store.write_table(names[2], _NONE_DROPPED.empty_table(), _NONE_DROPPED)
+    return names
 
 
 def _text_table(file: CorpusFile, reader: Reader, batch: Batch, rows: Any) -> pa.Table:
@@ -206,7 +245,7 @@ def _keys(texts: Path, recipe: Recipe) -> Iterator[pa.Table]:
     geometry = recipe.minhash.geometry
     yield keys.schema(geometry).empty_table()
     with pq.ParquetFile(texts) as file:
-        for batch in file.iter_batches():
+        for batch in file.iter_batches(BATCH_ROWS):
             yield pa.Table.from_batches([keys.keys_of(batch, geometry)])
 
 

@@ -104,7 +104,7 @@ def _pair_others(part: int, *, plan: Plan) -> tuple[list[str], Report]:
 
 
 def _send_pairs(plan: Plan, name: str, part: int, pairs: Pairs) -> str:
-    rows = pa.table({"earlier": pairs.earlier, "later": pairs.later, "part": np.full(pairs.later.size, part)})
+    rows = pa.table({"earlier": pairs.earlier, "later": pairs.later, "part": np.full(pairs.later.size, part, np.int32)})
     return plan.exchange(name).write(part, rows, group_of(pairs.earlier), len(plan.homes))
 
 

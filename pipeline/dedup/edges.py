@@ -36,9 +36,11 @@ def _send_sets(number: int, *, plan: Plan, pairs: str) -> tuple[list[str], Repor
     """One row for each earlier document and group of later ones: its set, the later documents, and who asked."""
     asked = plan.exchange(pairs).read(band_partitions(plan), number)
     earlier, later, part = (asked[name].to_numpy() for name in ("earlier", "later", "part"))
+    order = np.lexsort((part, later, group_of(later), earlier))
+    earlier = earlier[order]  # one after the other: there may be many
+    later = later[order]
+    part = part[order]
     to = group_of(later)
-    order = np.lexsort((part, later, to, earlier))
-    earlier, later, part, to = earlier[order], later[order], part[order], to[order]
     starts = np.flatnonzero(run_starts(earlier, to))
     ends = np.append(starts, earlier.size)
     docs = np.unique(earlier)

@@ -95,12 +95,11 @@ class Home:
 
     def text_batches(self, rows: Rows) -> Iterator[tuple[Rows, pa.Array]]:
         """Corrected texts of rows that ascend, unit by unit, with the rows that they are of."""
-        for mine, column in self._batches(rows, "corrected"):
-            yield mine, column.cast(pa.large_string())
+        yield from self._batches(rows, "corrected")
 
     def urls(self, rows: Rows) -> pa.Array:
         """Addresses of rows that ascend, as written."""
-        pieces = [column for _, column in self._batches(rows, "url")]
+        pieces = [column.cast(pa.string()) for _, column in self._batches(rows, "url")]
         return pa.concat_arrays([pa.array([], pa.string()), *pieces])
 
     def _batches(self, rows: Rows, column: str) -> Iterator[tuple[Rows, pa.Array]]:
@@ -112,7 +111,7 @@ class Home:
                 table = pq.read_table(path, columns=["warc_offset", column], filters=passing, partitioning=None)
                 offsets = self.table["warc_offset"].take(pa.array(mine)).combine_chunks()
                 place = pc.index_in(offsets, table["warc_offset"].combine_chunks())
-                yield mine, table[column].combine_chunks().take(place)
+                yield mine, table[column].cast(pa.large_string()).combine_chunks().take(place)
 
     def _n_rows(self, unit: str) -> int:
         return int(pq.read_metadata(self._plan.store.path(table_name("keys", unit))).num_rows)

@@ -184,6 +184,39 @@ def test_broken_off_anywhere_and_resumed_it_gives_the_same_bytes(tmp_path):
     assert n == 6
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_large_file_is_searched_in_parts_and_comes_back_whole(tmp_path, monkeypatch, suffix):
+    """However many documents a file has, no task holds more than a group of them."""
+    chance = random.Random(1)
+    rows = [{"text": words(s := chance.randrange(400), s + chance.randrange(60, 64))} for _ in range(700)]
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        write_lines(path, rows)
+    whole = run(job(tmp_path, path, output=tmp_path / "whole"))
+    removed = whole["inputs"][0]["removed"]
+    assert min(removed[stage] for stage in ("exact_dedup", "minhash")) > 10
+    for pages, n_bytes, n_parts in ((10, 1 << 20, 3), (10_000, 1000, 3)):
+        monkeypatch.setattr("pipeline.corpus.units.PAGE_BYTES", n_bytes / pages)
+        monkeypatch.setattr("pipeline.groups.PAGE_BYTES", n_bytes / pages)
+        small = replace(RECIPE, dedup=replace(RECIPE.dedup, group_pages=pages))
+        cut = job(tmp_path, path, output=tmp_path / f"{pages}", recipe=small)
+        stats = run(cut)
+        assert stats["inputs"] == whole["inputs"]
+        assert digests(cut.output) == digests(tmp_path / "whole")
+        assert len(list((cut.output / "work/keys").glob("*.parquet"))) == n_parts
+        assert len(list((cut.output / "manifest/dedup/decided").glob("*.json"))) == n_parts
+
+
+def test_lines_are_read_a_few_at_a_time_where_they_are_long(tmp_path, monkeypatch, rows):
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    run(job(tmp_path, path))
+    monkeypatch.setattr("pipeline.corpus.files.BATCH_BYTES", 100)
+    run(job(tmp_path, path, output=tmp_path / "few"))
+    assert digests(tmp_path / "few") == digests(tmp_path / "out")
+
+
 def test_a_second_corpus_beside_an_index(tmp_path):
     write_lines(tmp_path / "a.jsonl", [{"text": words(0, 60)}, {"text": words(70, 130)}])
     write_lines(tmp_path / "b.jsonl", [{"text": words(0, 60)}, {"text": words(200, 260)}])

@@ -206,7 +206,7 @@ def test_the_figures_are_those_of_the_tables_however_the_run_is_cut_up(mode, uni
         other, *_ = shown(Path(name) / "2", units, dedup=CUT_UP, **changes)
         members, spans = (pq.read_table(Path(name) / "2" / table).to_pylist() for table in (CLUSTERS, SPANS_TABLE))
     assert one == other
-    rows = {row.id: row for unit in units for row in unit if row.stage is None}
+    rows = {row.id: row for unit in reversed(units) for row in reversed(unit) if row.stage is None}  # first of an id
     size = Counter(row["cluster_id"] for row in members)
     ranked = sorted(size, key=lambda head: (-size[head], rows[head].order))
     assert [(row["representative_id"], row["n_documents"]) for row in clusters] == [(id, size[id]) for id in ranked]

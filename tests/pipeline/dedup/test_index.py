@@ -1,6 +1,7 @@
 """Runs beside an index: two halves, one after the other, leave what one run over both leaves."""
 
 import dataclasses
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -80,6 +81,32 @@ def test_two_halves_leave_what_one_run_leaves(units, n, url):
 
 def words(start, end, last=""):
     return " ".join([*(f"w{i}" for i in range(start, end)), *([last] if last else [])])
+
+
+def test_under_components_what_the_second_run_keeps_beyond_one_run_is_what_it_lists(folder):
+    """Texts that slide along one row of words hang together in chains; halves cut them anywhere."""
+    recipe = dataclasses.replace(RECIPE, dedup=DedupRecipe(group_pages=6), substrings=None)
+    n_bridged, n_joined_later = 0, 0
+    for seed in range(4):
+        chance = random.Random(seed)
+        starts = chance.sample(range(80), 26)
+        rows = [Row(id=f"{i:032x}", text=words(start, start + 40)) for i, start in enumerate(starts)]
+        first, second = halves(placed([rows[::2], rows[1::2]]), chance.randrange(8, 18))
+        both = [one + other for one, other in zip(first, second, strict=True)]
+        here = folder / str(seed)
+        whole, _ = run(here / "whole", both, recipe, here / "fresh")
+        one, _ = run(here / "1", first, recipe, here / "index", "one")
+        two, report = run(here / "2", second, recipe, here / "index", "two")
+        bridged = {row["id"] for row in pq.read_table(here / "2" / BRIDGED_TABLE).to_pylist()}
+        assert set(one) | set(two) <= set(whole)
+        later = {row.place: row.id for unit in second for row in unit}
+        kept = {place for place in whole if place not in one and place not in two}
+        assert {later[place] for place in kept if place in later} == bridged
+        assert report["bridged"] == len(bridged)
+        n_bridged += len(bridged)
+        n_joined_later += len(kept) - len(bridged)
+    assert n_bridged > 2
+    assert n_joined_later > 0  # clusters of the first run that a later page would have joined: its output is final
 
 
 def test_what_an_index_removes_names_the_earlier_document(folder):
