@@ -53,7 +53,7 @@ def read_documents(
         if path.suffix == ".parquet":
             yield from _rows(path, maker, report)
         else:
-            yield from _lines(_inflated(stream, path), maker, report)
+            yield from _lines(inflated(io.BufferedReader(_Raw(stream)), path), maker, report)
     except (EOFError, OSError, zlib.error, zstandard.ZstdError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk, not the file
@@ -152,13 +152,13 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _inflated(stream: Readable, path: Path) -> BinaryIO:
-    file = io.BufferedReader(_Raw(stream))
+def inflated(file: BinaryIO, path: Path) -> BinaryIO:
+    """The lines of a file, whatever its suffix says that they are packed in."""
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))
     if path.suffix == ".zst":
-        inflated = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(inflated))
+        stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        return cast(BinaryIO, io.BufferedReader(stream))
     return file
 
 

@@ -7,7 +7,6 @@ those whose text changed.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 import zstandard
 from numpy.typing import NDArray
 
+from pipeline.document_files import inflated
 from pipeline.errors import UsageError, WorkError
 
 BATCH_ROWS = 256
@@ -132,7 +132,8 @@ class _Lines:
 
     def batches(self) -> Iterator[Batch]:
         start = 0
-        with _inflated(self._path) as stream:
+        with self._path.open("rb") as file:
+            stream = inflated(file, self._path)
             while lines := list(_some(stream)):
                 rows = [self._parsed(line, start + number) for number, line in enumerate(lines)]
                 texts = pa.array([_text(row.get(self._columns.text)) for row in rows], pa.string())
@@ -184,18 +185,6 @@ def _some(stream: BinaryIO) -> Iterator[bytes]:
         yield line if line.endswith(b"\n") else line + b"\n"
         n_lines += 1
         n_bytes += len(line)
-
-
-@contextmanager
-def _inflated(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as raw:
-        if path.suffix == ".gz":
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-        elif path.suffix == ".zst":
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            yield cast(BinaryIO, io.BufferedReader(stream))
-        else:
-            yield raw
 
 
 @contextmanager
