@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipeline.report import deduplication, figures, funnel, tables
-from pipeline.report.markup import Markup, join, tag
+from pipeline.report.markup import Markup
 from pipeline.report.stats import Count, Deduplication, Figures, Step
 
 _FILES_SHOWN = 50
@@ -48,16 +48,12 @@ def title(stats: CorpusStats) -> str:
 def header(stats: CorpusStats) -> Markup:
     """How many rows came in, and how many went out."""
     kept = figures.share(stats.written, stats.rows)
-    return tag(
-        "header",
-        tag("p", "falconmix dedup", tag("span", f"recipe {stats.recipe}"), class_="brand"),
-        tag(
-            "h1",
-            tables.amount(stats.rows, "row", "in"),
-            tag("span", "→", class_="arrow", aria_hidden="true"),
-            tables.amount(stats.written, "row", "out"),
-        ),
-        tag("p", f"{kept} of the rows kept · {figures.noun(len(stats.inputs), 'file')}", class_="lead"),
+    return tables.headline(
+        "falconmix dedup",
+        stats.recipe,
+        tables.amount(stats.rows, "row", "in"),
+        tables.amount(stats.written, "row", "out"),
+        f"{kept} of the rows kept · {figures.noun(len(stats.inputs), 'file')}",
     )
 
 
@@ -83,4 +79,4 @@ def _inputs(stats: CorpusStats) -> Markup:
         for file in stats.inputs
     ]
     table = tables.folded(head, rows, label="Rows by file", shown=_FILES_SHOWN)
-    return tables.section("inputs", "Files", join(table))
+    return tables.section("inputs", "Files", table)

@@ -52,16 +52,12 @@ def _headline(stats: Stats) -> Markup:
     totals = stats.totals
     kept = figures.share(totals.published, totals.captures)
     source = f"{figures.noun(len(stats.inputs), 'file')}, {figures.size(totals.size_bytes)}"
-    return tag(
-        "header",
-        tag("p", "falconmix", tag("span", f"recipe {stats.recipe}"), class_="brand"),
-        tag(
-            "h1",
-            tables.amount(totals.captures, "page", "in"),
-            tag("span", "→", class_="arrow", aria_hidden="true"),
-            tables.amount(totals.published, "document", "out"),
-        ),
-        tag("p", f"{kept} of the pages kept · {source} · {_languages(stats)}", class_="lead"),
+    return tables.headline(
+        "falconmix",
+        stats.recipe,
+        tables.amount(totals.captures, "page", "in"),
+        tables.amount(totals.published, "document", "out"),
+        f"{kept} of the pages kept · {source} · {_languages(stats)}",
         tag(
             "p",
             _check(stats.bytes_add_up, "Every byte accounted for", "Bytes do not add up"),

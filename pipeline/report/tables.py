@@ -33,6 +33,18 @@ def amount(number: int, one: str, way: str) -> Markup:
     return tag("span", tag("b", written), f" {name} {way}", class_=way)
 
 
+def headline(brand: str, recipe: str, entered: Markup, left: Markup, lead: str, *more: Markup) -> Markup:
+    """The top of a page: what came in, and what went out."""
+    arrow = tag("span", "→", class_="arrow", aria_hidden="true")
+    return tag(
+        "header",
+        tag("p", brand, tag("span", f"recipe {recipe}"), class_="brand"),
+        tag("h1", entered, arrow, left),
+        tag("p", lead, class_="lead"),
+        *more,
+    )
+
+
 def column(name: str) -> Markup:
     """Heading of a column of words."""
     return tag("th", name, scope="col")

@@ -28,20 +28,6 @@ def finished(curated_file, tmp_path_factory):
     return shutil.copytree(curated_file, tmp_path_factory.mktemp("finished") / "out")
 
 
-@pytest.fixture
-def falconmix(capsys):
-    """Run a command in this process; gives its exit code and what it printed."""
-
-    def run(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:  # argparse
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def commands():
     return next(iter(cli.parser()._subparsers._group_actions)).choices
 

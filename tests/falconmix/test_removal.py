@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from falconmix import cli
 from pipeline import recipe
 from pipeline.curate import CurateJob, curate
 from pipeline.engine import SerialEngine
@@ -15,19 +14,10 @@ from pipeline.progress import Quiet
 PAGE = "https://podhorske-noviny.example/svickova-podle-me-tety"
 
 
-@pytest.fixture
-def falconmix(capsys, monkeypatch):
-    """Run a command in this process, its tasks as well; gives its exit code and what it printed."""
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    """Tasks run in this process as well."""
     monkeypatch.setattr("pipeline.ray_engine.RayEngine", lambda workers, address, stop: SerialEngine(stop))
-
-    def run(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:  # argparse
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
