@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pipeline.dedup.plan import Plan
 from pipeline.dedup.search import deduplicate
 from pipeline.dedup.segment import part_name
@@ -17,12 +15,10 @@ from pipeline.run import Run
 
 def deduplicate_run(run: Run, groups: tuple[Group, ...], engine: Engine, progress: Progress) -> Record:
     """Run or resume all of it; returns its manifest record."""
-    progress.phase("deduplicate", 1, 0)
+    progress.phase("deduplicate", 1, 0)  # phases of many tasks tell of themselves
     past = past_of(run.beside.index, run.beside.segments, len(groups)) if run.beside else None
     phases = Phases(name="dedup", engine=engine, progress=progress, store=run.store, key=run.key)
-    decided = deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
-    progress.advance(Counter())
-    return decided
+    return deduplicate(Plan(store=run.store, recipe=run.recipe, groups=groups, past=past), phases)
 
 
 def append_segment(run: Run, groups: tuple[Group, ...]) -> None:
