@@ -33,6 +33,7 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _S32 = np.uint64(32)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Documents(NamedTuple):
@@ -59,6 +60,8 @@ def candidates(windows: WindowHashes, ranks: Rows, sketch: Sketch) -> pa.Table:
 
 def hash_partition(windows: pa.Table, n_partitions: int) -> list[pa.Table]:
     """Distribute windows by ranges of their hashes: all that are equal come into one of `n_partitions` < 2³²."""
+    if n_partitions == 1:
+        return [windows]
     hashes = windows["hash"].to_numpy()
     number = ((hashes >> _S32) * np.uint64(n_partitions)) >> _S32
     ordered = windows.take(pa.array(np.argsort(number, kind="stable")))
@@ -67,9 +70,8 @@ def hash_partition(windows: pa.Table, n_partitions: int) -> list[pa.Table]:
 
 
 def first_occurrences(windows: pa.Table) -> pa.Table:
-    """Of windows with one hash the earliest is their first; the others, in the schema `REPEAT` and in no order."""
-    hashes, ranks, positions = _columns(windows)
-    return _repeats(windows, *_first_by_hash(np.argsort(hashes), hashes, ranks, positions))
+    """Of windows with one hash the earliest is their first; the others, in the order of rows: `REPEAT`."""
+    return _repeats(windows, *_first_by_hash(*_columns(windows)))
 
 
 def in_order(repeats: pa.Table) -> pa.Table:
@@ -139,23 +141,32 @@ def _document(ranks: Rows, documents: Documents) -> Rows:
 
 
 @compiled
-def _first_by_hash(order: Rows, hashes: Hashes, ranks: Rows, positions: Rows) -> tuple[Rows, Rows]:
-    """(rows that are not the first of their hash, the first of each); `order` brings equal hashes together."""
-    rows, firsts = np.empty(order.size, np.int64), np.empty(order.size, np.int64)
-    n, start = 0, 0
-    while start < order.size:
-        end, first = start + 1, order[start]
-        while end < order.size and hashes[order[end]] == hashes[first]:
-            row = order[end]
-            if (ranks[row], positions[row]) < (ranks[first], positions[first]):
-                first = row
-            end += 1
-        for row in order[start:end]:
-            if row != first:
-                rows[n], firsts[n] = row, first
-                n += 1
-        start = end
-    return rows[:n].copy(), firsts[:n].copy()
+def _first_by_hash(hashes: Hashes, ranks: Rows, positions: Rows) -> tuple[Rows, Rows]:
+    """(rows that are not the first of their hash, ascending; the first of each), by a table of hashes."""
+    bits = 4
+    while 1 << bits < 2 * hashes.size:
+        bits += 1
+    table = np.full(1 << bits, -1, np.int64)  # the first row of a hash so far
+    place = np.empty(hashes.size, np.int64)
+    n = hashes.size
+    for row in range(hashes.size):
+        at = np.int64((hashes[row] * _GOLDEN) >> np.uint64(64 - bits))
+        while table[at] >= 0 and hashes[table[at]] != hashes[row]:
+            at = (at + 1) & (table.size - 1)
+        place[row] = at
+        first = table[at]
+        if first < 0:
+            n -= 1
+        if first < 0 or (ranks[row], positions[row]) < (ranks[first], positions[first]):
+            table[at] = row
+    rows, firsts = np.empty(n, np.int64), np.empty(n, np.int64)
+    n = 0
+    for row in range(hashes.size):
+        first = table[place[row]]
+        if row != first:
+            rows[n], firsts[n] = row, first
+            n += 1
+    return rows, firsts
 
 
 @compiled

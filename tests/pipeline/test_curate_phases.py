@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.curate import _deduplicate, _publish, _shards
+from pipeline.curate import _publish, _shards
+from pipeline.dedup.job import deduplicate_run
 from pipeline.engine import SerialEngine
 from pipeline.errors import WorkError
 from pipeline.groups import groups_of
@@ -34,7 +35,7 @@ def test_every_phase_says_how_far_it_is(tmp_path):
     run = SimpleNamespace(store=Store(tmp_path), recipe=RECIPE, key="key", beside=None)
     groups = groups_of(write_units(run.store, placed([ROWS])), 10)
     progress = Noting()
-    decided = _deduplicate(run, SerialEngine(), progress, groups)
+    decided = deduplicate_run(run, groups, SerialEngine(), progress)
     shards = _shards([{"report": {"funnel": {"kept": 2, "quality": 1}}}], decided)
     assert [shard.stage or shard.language for shard in shards] == ["en", "exact_dedup", "quality"]
     records = _publish(run, SerialEngine(), progress, groups, shards)
