@@ -39,7 +39,7 @@ def add_commands(commands: Commands) -> None:
 def _remove(options: argparse.Namespace) -> int:
     from pipeline.errors import UsageError
 
-    if options.crawl:
+    if options.crawl is not None:
         if options.output or not options.index:
             raise UsageError("--crawl goes with --index DIR and without OUT; a run's pages go by --urls or --domains")
         return _remove_crawl(options)

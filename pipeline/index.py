@@ -185,7 +185,7 @@ def remove_crawl(folder: Path, crawl: str) -> int:
             else:
                 segments.append(segment)
         if not n:
-            known = ", ".join(sorted({name for segment in index.segments for name in segment.crawls}))
+            known = ", ".join(map(repr, sorted({name for segment in index.segments for name in segment.crawls})))
             raise UsageError(f"{folder}: holds nothing of {crawl!r}; it has {known or 'no documents'}")
         _point(folder, index.settings, segments)
         _sweep(folder)

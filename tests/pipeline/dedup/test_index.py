@@ -168,7 +168,7 @@ def test_a_dump_or_a_document_can_be_taken_out(folder):
     index = folder / "index"
     assert remove_documents(index, {"b" * 32}, set()) == 1
     assert remove_documents(index, set(), {url_key("http://b.example/")}) == 0
-    with pytest.raises(UsageError, match=r"holds nothing of 'y'; it has dump, x$"):
+    with pytest.raises(UsageError, match=r"holds nothing of 'y'; it has 'dump', 'x'$"):
         remove_crawl(index, "y")
     assert remove_crawl(index, "x") == 1
     assert [(one.documents, one.crawls) for one in read_index(index).segments] == [(1, ("dump",))]
