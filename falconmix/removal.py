@@ -63,7 +63,7 @@ def _remove_crawl(options: argparse.Namespace) -> int:
         print_json({"crawl": options.crawl, "index_documents": n_removed})
     else:
         print(
-            f"{options.index}: {n_removed:,} document(s) of {options.crawl} taken out; what they had removed stays so"
+            f"{options.index}: {n_removed:,} document(s) of {options.crawl!r} taken out; what they had removed stays so"
         )
     return 0
 
