@@ -14,7 +14,6 @@ FIGURES = {
     "large_tasks": RUN | {"peak_task_mb": 4_000.0},
     "index": {
         "bytes_per_document": 900.0,
-        "cpu_us_per_indexed_document": 3.6,
         "exchanged_bytes_per_indexed_document": 400.0,
     },
 }
@@ -32,7 +31,7 @@ def test_a_plan_is_the_measured_figures_times_the_documents():
     assert plan["memory of a task"] == ["0.9 GB", "4.0 GB", "4.0 GB", "4.0 GB"]
     assert plan["core-hours, all runs"][0] == "91"
     looks = 910_000_000 * 90 * 89 // 2
-    assert plan["of them for looking at the index"] == ["0", "0", f"{looks * 3.6 / 3.6e9:,.0f}", "0"]
+    assert plan["of them for looking at the index"] == ["0", "0", f"{looks * 16.0 / 3.6e9:,.0f}", "0"]
     assert plan["index at the end"] == ["", "", "73.7 TB", ""]
     assert plan["union-find in one task would take"][0] == "29 GB"
 
@@ -41,4 +40,5 @@ def test_measured_figures_are_shown_beside_their_sizes():
     shown = rows(measured(FIGURES))
     assert shown["memory of the largest task, MB, 50 k, 8 M"] == ["900"]
     assert shown["the same, 500 k, 64 M"] == ["4,000"]
+    assert shown["CPU µs that it so costs that run"] == ["16"]  # 400 bytes of 5,000, 200 µs
     assert _short(999) == "999"
