@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline import lookup
+from pipeline.corpus.why import is_corpus_run
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.index import read_index, remove_documents
@@ -31,7 +32,7 @@ from pipeline.progress import Progress
 from pipeline.publish import DAMAGED
 from pipeline.recipe import from_data
 from pipeline.removals import DOCUMENTS, PENDING, Order, abandon, next_name, pending_of
-from pipeline.run import FINISHED, read_description
+from pipeline.run import read_description
 from pipeline.shards import reject_shards
 from pipeline.staging import move_into_place
 from pipeline.store import Store
@@ -99,19 +100,13 @@ def take_down(job: TakedownJob, start_engine: Callable[[], Engine], progress: Pr
 
 
 def _check(store: Store) -> Record:
-    if not store.exists(FINISHED):
-        raise UsageError(
-            f"{store.root}: no finished run here; give the folder that `falconmix curate --output` wrote, and finish a "
-            "run that was interrupted first"
-        )
-    description = read_description(store)
-    if "dedup" in (description["replay_of"] or {}):
+    if is_corpus_run(store.root):
         raise UsageError(
             f"{store.root}: written by `falconmix dedup`, from files that are not its own; take the rows out of its "
             "inputs and run it again with --restart; out of its index addresses go by `falconmix remove --index DIR "
             "--urls FILE`"
         )
-    return description
+    return read_description(store)
 
 
 def _index_of(description: Record) -> Path | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.dedup.clusters import MEMBERS
 from pipeline.dedup.home import Home
 from pipeline.dedup.plan import Plan
-from pipeline.dedup.tally import KINDS, by_name, counted, largest_of_each, summed
+from pipeline.dedup.tally import KINDS, by_name, counted, kind_codes, largest_of_each, summed
 from pipeline.groups import group_of
 from pipeline.phase import Report
 from stages.runs import run_starts
@@ -148,8 +148,7 @@ def sum_names(part: int, *, plan: Plan) -> tuple[list[str], Report]:
 
 def _commonest(rows: pa.Table) -> pa.Table:
     """The commonest names of each subject and kind; of equals the first in the order of rows."""
-    kind = np.array([KINDS.index(name) for name in rows["kind"].to_pylist()], np.int64)
-    groups = rows["subject"].to_numpy() * len(KINDS) + kind
+    groups = rows["subject"].to_numpy() * len(KINDS) + kind_codes(rows)
     return rows.take(pa.array(largest_of_each(groups, rows["n"].to_numpy(), NAMES)))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.dedup.copies import SAME_RECORD
 from pipeline.dedup.home import Home, Step
 from pipeline.dedup.plan import Plan
-from pipeline.dedup.tally import KINDS, by_name, counted, largest_of_each, summed
+from pipeline.dedup.tally import KINDS, by_name, counted, kind_codes, largest_of_each, summed
 from pipeline.phase import Report
 from stages.urls import domain_column
 
@@ -70,5 +70,5 @@ def _largest(rows: pa.Table, steps: Sequence[Step]) -> pa.Table:
     # Bytes decide between names of which as many documents are gone, then the order of the rows.
     rank = np.empty(touched.size, np.int64)
     rank[np.lexsort((-touched, n_bytes[touched], removed[touched]))] = np.arange(touched.size)
-    kind = np.array([KINDS.index(name) for name in rows["kind"].take(pa.array(touched)).to_pylist()], np.int64)
-    return rows.take(pa.array(touched[largest_of_each(kind, rank, NAMES)]))
+    rows = rows.take(pa.array(touched))
+    return rows.take(pa.array(largest_of_each(kind_codes(rows), rank, NAMES)))

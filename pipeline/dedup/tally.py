@@ -40,6 +40,11 @@ def summed(rows: pa.Table, keys: list[str]) -> pa.Table:
     return sums.sort_by([(key, "ascending") for key in keys])
 
 
+def kind_codes(rows: pa.Table) -> Rows:
+    """The place in `KINDS` of each row's kind."""
+    return np.array([KINDS.index(name) for name in rows["kind"].to_pylist()], np.int64)
+
+
 def by_name(rows: pa.Table, n_parts: int) -> Rows:
     """The partition of each row's name."""
     encoded = rows["name"].combine_chunks().dictionary_encode()
