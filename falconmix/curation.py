@@ -92,18 +92,17 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from pipeline.corpus import run as corpus
     from pipeline.corpus.why import is_corpus_run
+    from pipeline.report import render_corpus
     from pipeline.run import open_finished
     from pipeline.summary import read_summary, write_report
 
     store = open_finished(options.output)
+    summary = read_summary(store)
     if is_corpus_run(options.output):
-        stats = store.read_json(corpus.STATS)
-        corpus.write_report(store, stats)
-        deduplication.show(options, stats)
+        write_report(store, summary, render_corpus)
+        deduplication.show(options, summary)
     else:
-        summary = read_summary(store)
         write_report(store, summary)
         _show(options, summary)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pipeline.capture import CAPTURE_TYPES
@@ -32,10 +32,10 @@ def read_summary(store: Store) -> Summary:
     return summary
 
 
-def write_report(store: Store, summary: Summary) -> None:
+def write_report(store: Store, summary: Summary, page: Callable[[Summary], str] = render) -> None:
     """Write the page, then the numbers: where they are, the report is whole."""
     with store.writing(PAGE) as path:
-        path.write_text(render(summary), encoding="utf-8")
+        path.write_text(page(summary), encoding="utf-8")
     store.write_json(NAME, summary)
 
 

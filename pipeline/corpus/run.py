@@ -25,9 +25,7 @@ from pipeline.recipe import Recipe
 from pipeline.report import render_corpus
 from pipeline.run import Run, open_run
 from pipeline.store import Store
-
-STATS = "report/stats.json"
-PAGE = "report/index.html"
+from pipeline.summary import read_summary, write_report
 
 Record = dict[str, Any]
 Stats = dict[str, Any]
@@ -60,16 +58,9 @@ def dedup(job: DedupJob, start_engine: Callable[[], Engine], progress: Progress)
         run = open_run(Store(job.output), inputs, job.recipe, restart=job.restart, origin=origin, index=index)
         if run.state == "finished":
             progress.say(f"{job.output}: this run is finished; nothing to do")
-            stats: Stats = run.store.read_json(STATS)
+            stats: Stats = read_summary(run.store)
             return stats
         return _begin(run, job.columns, start_engine, progress)
-
-
-def write_report(store: Store, stats: Stats) -> None:
-    """Write the page, then the numbers: where they are, the report is whole."""
-    with store.writing(PAGE) as path:
-        path.write_text(render_corpus(stats), encoding="utf-8")
-    store.write_json(STATS, stats)
 
 
 def _begin(run: Run, columns: Columns, start_engine: Callable[[], Engine], progress: Progress) -> Stats:
@@ -96,7 +87,7 @@ def _work(run: Run, files: Sequence[CorpusFile], engine: Engine, progress: Progr
     decided = deduplicate_run(run, groups, engine, progress)
     written = _write(run, files, groups, engine, progress)
     stats = _stats(run, files, read, decided, written)
-    write_report(run.store, stats)
+    write_report(run.store, stats, render_corpus)
     append_segment(run, groups)
     run.finish({}, [file.unit.name for file in files])
     return stats

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.corpus.run import STATS
 from pipeline.corpus.units import REMOVED, id_prefix, place_of
 from pipeline.errors import UsageError
 from pipeline.run import inputs_of, open_finished, read_description
 from pipeline.store import Store
+from pipeline.summary import read_summary
 from stages.cascade import DUPLICATE_STEPS
 
 _ID = re.compile("[0-9a-f]{32}")
@@ -33,7 +33,7 @@ def why(output: Path, query: str) -> list[Entry]:
     FILE may be the end of a path that tells it from the other inputs'. Raises UsageError for any other query.
     """
     store = open_finished(output)
-    inputs = [(source["file"], source["rows"]) for source in store.read_json(STATS)["inputs"]]
+    inputs = [(source["file"], source["rows"]) for source in read_summary(store)["inputs"]]
     number, row = _place(store, query, [file for file, _ in inputs])
     if number is None or row >= inputs[number][1]:
         return []
