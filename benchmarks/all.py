@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shlex
 import subprocess
 import sys
@@ -103,12 +102,8 @@ def results() -> dict[str, Figures]:
 def refreshed(document: str, figures: Mapping[str, Figures]) -> str:
     """The document with the parts of these benchmarks written anew; ValueError where one has no place in it."""
     for name, of_run in figures.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        part = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        if not part.search(document):
-            raise ValueError(f"{DOCUMENT.name} has no part for {name}; add the lines {begin.strip()} and {end}")
-        body = f"```\n{BENCHMARKS[name].command}\n```\n\n{BENCHMARKS[name].render(of_run)}\n"
-        document = part.sub(lambda _, text=begin + body + end: text, document)
+        body = f"```\n{BENCHMARKS[name].command}\n```\n\n{BENCHMARKS[name].render(of_run)}"
+        document = render.with_part(document, name, body)
     return document
 
 

@@ -9,13 +9,12 @@ errors of verification by sketch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from render import table
+from render import table, with_part
 from stages.minhash import PRESETS, collision_probability
 from stages.odd_sketch import acceptance, error_curve
 
@@ -66,8 +65,7 @@ def tables() -> dict[str, str]:
 def refreshed(document: str) -> str:
     """The document with its tables written anew."""
     for name, text in tables().items():
-        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        document = re.sub(f"{begin}\n.*?{end}", f"{begin}\n{text}\n{end}", document, flags=re.DOTALL)
+        document = with_part(document, name, text)
     return document
 
 

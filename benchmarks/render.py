@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; an empty cell for None."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+
+
+def with_part(document: str, name: str, text: str) -> str:
+    """The document with what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` written anew.
+
+    Raises ValueError where it has no such part.
+    """
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    part = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not part.search(document):
+        raise ValueError(f"no part for {name}; add the lines {begin.strip()} and {end}")
+    return part.sub(lambda _: f"{begin}{text}\n{end}", document)
 
 
 def curation(figures: Figures) -> str:

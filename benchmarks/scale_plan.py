@@ -11,14 +11,13 @@ partitions are counted as the code counts them.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dedup_scale import LARGE_TASKS
-from render import table
+from render import table, with_part
 from stages.minhash import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -52,8 +51,7 @@ def main() -> None:
     figures: Figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     document = DOCUMENT.read_text(encoding="utf-8")
     for name, text in {"measured": measured(figures), "plan": planned(figures)}.items():
-        part = re.compile(f"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        document = part.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", document)
+        document = with_part(document, name, text)
     DOCUMENT.write_text(document, encoding="utf-8")
 
 
