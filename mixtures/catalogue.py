@@ -2,7 +2,8 @@
 
     {"format": 1, "tokenizer": "<digest>", "vocab_size": …, "eod_id": …,
      "folders": {"RefinedWeb-Europe/lang=de": [{"file": "part-00000.tokens", "source": "part-00000.parquet",
-                                                "tokens": …, "documents": …}, …], …}}
+                                                "tokens": …, "documents": …, "skipped": …, "job": "<digest>"},
+                                               …], …}}
 
 It is written last: only shards that it names are ever read. Folders and shards are in order of their names.
 """
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from mixtures.errors import TokenFileError, TokenizerError
-from mixtures.tokens import read_header, written_whole
+from mixtures.files import written_whole
+from mixtures.tokens import read_header
 
 CATALOGUE: Final = "tokens.json"
 TOKENIZER: Final = "tokenizer.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class Shard:
     """File name of the shard that was tokenised."""
     tokens: int
     documents: int
+    skipped: int
+    """Tokens that the loss passes over."""
+    job: str
+    """Digest of all that decided its content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +68,16 @@ class Catalogue:
 
 def read_catalogue(token_root: Path) -> Catalogue:
     """Read `token_root/tokens.json`. Raises TokenFileError."""
-    path = token_root / CATALOGUE
+    return read_catalogue_file(token_root / CATALOGUE)
+
+
+def read_catalogue_file(path: Path) -> Catalogue:
+    """Read a catalogue by the path of its file. Raises TokenFileError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TokenFileError(
-            f"{path}: no such file; make it with `falconmix tokenize … --output {token_root}`"
+            f"{path}: no such file; make it with `falconmix tokenize … --output {path.parent}`"
         ) from None
     except ValueError as error:
         raise TokenFileError(f"{path}: damaged ({error}); run `falconmix tokenize` again") from error
@@ -107,7 +117,14 @@ def survey(token_root: Path, shards: Iterable[tuple[Path, str]]) -> Catalogue:
                 f"{path} and {first_path} were made with different tokenizers; tokenise both with the same one"
             )
         folder = path.parent.relative_to(token_root).as_posix()
-        shard = Shard(file=path.name, source=source, tokens=header.tokens, documents=header.documents)
+        shard = Shard(
+            file=path.name,
+            source=source,
+            tokens=header.tokens,
+            documents=header.documents,
+            skipped=header.skipped,
+            job=header.job,
+        )
         folders[folder] = (*folders.get(folder, ()), shard)
     return Catalogue(tokenizer=first.tokenizer, vocab_size=first.vocab_size, eod_id=first.eod_id, folders=folders)
 

@@ -1,4 +1,4 @@
-"""Reading documents, id and text, from a parquet or JSON-lines shard, in order and a batch at a time."""
+"""Reading documents, text and what is known of it, from a parquet or JSON-lines shard: in order, a batch at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,32 @@ from mixtures.errors import InputError
 SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz")
 _BATCH: Final = 256
 
-Batch = tuple[list[str], list[str]]
-"""Ids and texts, equally many."""
+REPEATED: Final = "repeated_prefix"
+"""Column with the bytes at a text's beginning that an earlier document had already: the loss passes over them."""
+
+JSON_COLUMNS: Final = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "url", "language", "source", "licence", "title", "warc_path")),
+        *((name, pa.int64()) for name in ("warc_offset", "warc_length", REPEATED)),
+    ]
+)
+"""What is kept of a JSON line beside its text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some documents; all lists are equally long."""
+
+    ids: list[str]
+    texts: list[str]
+    columns: pa.RecordBatch
+    """All columns of the shard but the text."""
+
+    def column(self, name: str) -> list[Any]:
+        """Values of a column, None where the shard does not have it."""
+        if name not in self.columns.schema.names:
+            return [None] * len(self.ids)
+        return self.columns.column(name).to_pylist()  # type: ignore[no-any-return]
 
 
 def shard_stem(path: Path) -> str:
@@ -33,12 +58,24 @@ def read_documents(path: Path, *, text_column: str = "text", id_column: str = "i
     """Documents of a shard in its own order.
 
     Parquet needs both columns. A JSON line needs the text; where it has no id, the id is the BLAKE2b-128 of
-    `file name:line number`. Raises InputError naming the file and the column or line.
+    `file name:line number`; of its other values those are kept that `JSON_COLUMNS` names. Raises InputError naming the
+    file and the column or line.
     """
     shard_stem(path)
     if path.name.endswith(".parquet"):
         return _read_parquet(path, text_column, id_column)
     return _read_json_lines(path, text_column, id_column)
+
+
+def columns_of(path: Path, *, text_column: str = "text") -> pa.Schema:
+    """The columns that the batches of a shard have. Raises InputError."""
+    if not path.name.endswith(".parquet"):
+        return JSON_COLUMNS
+    try:
+        schema = parquet.read_schema(path).remove_metadata()
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(path, error) from error
+    return pa.schema([field for field in schema if field.name != text_column])
 
 
 def _read_parquet(path: Path, text_column: str, id_column: str) -> Iterator[Batch]:
@@ -47,10 +84,16 @@ def _read_parquet(path: Path, text_column: str, id_column: str) -> Iterator[Batc
             for name in (id_column, text_column):
                 if name not in file.schema_arrow.names:
                     raise InputError(f"{path}: has no column {name!r}; it has {', '.join(file.schema_arrow.names)}")
-            for batch in file.iter_batches(_BATCH, columns=[id_column, text_column]):
-                yield _strings(path, batch, id_column), _strings(path, batch, text_column)
+            for batch in file.iter_batches(_BATCH):
+                ids, texts = (_strings(path, batch, name) for name in (id_column, text_column))
+                columns = batch.drop_columns([text_column]).replace_schema_metadata()
+                yield Batch(ids=ids, texts=texts, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a whole parquet file ({error}); make it again") from error
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a whole parquet file ({error}); make it again")
 
 
 def _strings(path: Path, batch: pa.RecordBatch, column: str) -> list[str]:
@@ -62,20 +105,37 @@ def _strings(path: Path, batch: pa.RecordBatch, column: str) -> list[str]:
 
 
 def _read_json_lines(path: Path, text_column: str, id_column: str) -> Iterator[Batch]:
-    ids: list[str] = []
+    rows: list[dict[str, Any]] = []
     texts: list[str] = []
     for number, line in _lines(path):
         row = _parse(path, number, line)
         text = row.get(text_column)
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: no text under {text_column!r}; each line needs it")
-        ids.append(_id(path, number, row.get(id_column)))
+        rows.append(_kept(row) | {"id": _id(path, number, row.get(id_column))})
         texts.append(_without_surrogates(text))
-        if len(ids) == _BATCH:
-            yield ids, texts
-            ids, texts = [], []
-    if ids:
-        yield ids, texts
+        if len(rows) == _BATCH:
+            yield _json_batch(rows, texts)
+            rows, texts = [], []
+    if rows:
+        yield _json_batch(rows, texts)
+
+
+def _json_batch(rows: list[dict[str, Any]], texts: list[str]) -> Batch:
+    columns = pa.RecordBatch.from_pylist(rows, JSON_COLUMNS)
+    return Batch(ids=[row["id"] for row in rows], texts=texts, columns=columns)
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    """Values under known names, as far as they are of the type that the name stands for."""
+    kept = dict[str, Any]()
+    for field in JSON_COLUMNS:
+        value = row.get(field.name)
+        if isinstance(value, str) and field.type == pa.string():
+            kept[field.name] = _without_surrogates(value)
+        elif isinstance(value, int) and not isinstance(value, bool) and field.type == pa.int64():
+            kept[field.name] = value
+    return kept
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -40,6 +40,12 @@ class Interleaving:
         component = int(self._table[place])
         return self.names[component], periods * self.weights[component] + int(self._rank[place])
 
+    def place(self, name: str, count: int) -> int:
+        """Which item is the one of component `name` that has `count` of its kind before it."""
+        component = self.names.index(name)
+        periods, rank = divmod(count, self.weights[component])
+        return periods * self.period + int(self._by_component[self._first[component] + rank])
+
     def count_before(self, name: str, i: int) -> int:
         """How many of the first `i` items are of component `name`; 0 where it has no weight."""
         if name not in self.names:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixtures.roots import Folder
+from mixtures.run import OpenFiles
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
 from mixtures.supply import open_supplies
@@ -41,7 +43,7 @@ class Plan:
 
 def available_tokens(mixture: Mixture, token_root: Path) -> dict[str, int]:
     """Tokens to train on in each component of the mixture. Raises SupplyError, TokenFileError, TokenizerError."""
-    _, supplies = open_supplies(mixture, token_root)
+    _, supplies = open_supplies(mixture, OpenFiles(Folder(token_root)))
     return {name: len(supply.train) for name, supply in supplies.items()}
 
 

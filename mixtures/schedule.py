@@ -1,17 +1,19 @@
 """Which component, and which of its windows in turn, stands at each position of the training.
 
 A position is the number of a sequence, counted over all stages; it is the only state. The interleaving restarts at each
-stage. A component's window counter runs on through all stages of one context length and has its own count under
-another, since there the windows are others.
+stage, and where the log changes the weights or passes sequences over. A component's window counter runs on through all
+stages of one context length and has its own count under another, since there the windows are others.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mixtures.errors import RecipeError
 from mixtures.interleave import Interleaving, integer_weights
+from mixtures.log import Change
 from mixtures.spec import Mixture, Stage
 
 
@@ -37,60 +39,91 @@ class Slot:
     count: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Positions of one stage, `first` up to, not including, `end`, that have one interleaving."""
+
+    stage: int
+    context: int
+    first: int
+    end: int
+    interleaving: Interleaving
+    drawn_before: Mapping[str, int]
+    """Windows of this context that were drawn, or passed over, before the segment, by component."""
+
+    def count_before(self, component: str, position: int) -> int:
+        """Windows drawn or passed over before `position`, which lies in the segment or at its end."""
+        drawn = self.interleaving.count_before(component, position - self.first)
+        return self.drawn_before.get(component, 0) + drawn
+
+    def position(self, component: str, count: int) -> int | None:
+        """Where the window stands that is drawn after `count` others; None where that is not in this segment."""
+        within = count - self.drawn_before.get(component, 0)
+        if within < 0 or component not in self.interleaving.names:
+            return None
+        position = self.first + self.interleaving.place(component, within)
+        return position if position < self.end else None
+
+
 class Schedule:
     """The order of all sequences of a mixture; it knows nothing of the tokens. Raises RecipeError."""
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
         self.spans = _spans(mixture.stages)
-        self._starts = [span.first for span in self.spans]
-        self._interleavings = [_interleaving(mixture, stage) for stage in mixture.stages]
-        self._drawn_before = [self._drawn(stage) for stage in range(len(self.spans))]
+        self.segments = _segments(mixture, self.spans)
+        self._starts = [segment.first for segment in self.segments]
 
     def __len__(self) -> int:
         return self.spans[-1].end
 
     def at(self, position: int) -> Slot:
         """The slot at `position`, in constant time. Raises IndexError outside the training."""
-        stage = self._stage(position)
-        span = self.spans[stage]
-        component, count = self._interleavings[stage].at(position - span.first)
-        count += self._drawn_before[stage].get(component, 0)
-        return Slot(position=position, stage=stage, context=span.context, component=component, count=count)
+        segment = self.segment(position)
+        component, count = segment.interleaving.at(position - segment.first)
+        count += segment.drawn_before.get(component, 0)
+        return Slot(position=position, stage=segment.stage, context=segment.context, component=component, count=count)
+
+    def segment(self, position: int) -> Segment:
+        """The segment that holds `position`. Raises IndexError outside the training."""
+        if not 0 <= position < len(self):
+            raise IndexError(f"position {position} is outside the mixture's {len(self)} sequences")
+        return self.segments[bisect_right(self._starts, position) - 1]
+
+    def of_stage(self, stage: int) -> Iterator[Segment]:
+        """The segments of a stage, in order."""
+        return (segment for segment in self.segments if segment.stage == stage)
 
     def weights(self, stage: int) -> dict[str, int]:
-        """Integer weights of a stage as they are used, after rounding."""
-        interleaving = self._interleavings[stage]
+        """Integer weights with which a stage begins, after rounding."""
+        interleaving = next(self.of_stage(stage)).interleaving
         return dict(zip(interleaving.names, interleaving.weights, strict=True))
 
     def count_before(self, component: str, position: int) -> int:
-        """Windows drawn from `component` before `position` under the context length at `position`."""
-        stage = self._stage(position)
-        before = self._drawn_before[stage].get(component, 0)
-        return before + self._interleavings[stage].count_before(component, position - self._starts[stage])
+        """Windows drawn from `component`, or passed over, before `position` under the context length there."""
+        return self.segment(position).count_before(component, position)
 
     def sequences(self, stage: int) -> dict[str, int]:
         """Number of sequences that each component gives to a stage."""
-        interleaving, length = self._interleavings[stage], self.spans[stage].end - self.spans[stage].first
-        return {name: interleaving.count_before(name, length) for name in interleaving.names}
+        found: dict[str, int] = {}
+        for segment in self.of_stage(stage):
+            for name in segment.interleaving.names:
+                drawn = segment.interleaving.count_before(name, segment.end - segment.first)
+                found[name] = found.get(name, 0) + drawn
+        return found
 
     def tokens(self, component: str) -> int:
         """Tokens that all stages together draw from `component`."""
         return sum(self.sequences(span.index).get(component, 0) * span.context for span in self.spans)
 
-    def _stage(self, position: int) -> int:
-        if not 0 <= position < len(self):
-            raise IndexError(f"position {position} is outside the mixture's {len(self)} sequences")
-        return bisect_right(self._starts, position) - 1
-
-    def _drawn(self, stage: int) -> dict[str, int]:
-        """Windows drawn from each component by earlier stages of the same context."""
-        drawn: dict[str, int] = {}
-        for earlier in range(stage):
-            if self.spans[earlier].context == self.spans[stage].context:
-                for name, count in self.sequences(earlier).items():
-                    drawn[name] = drawn.get(name, 0) + count
-        return drawn
+    def position(self, component: str, context: int, count: int) -> int | None:
+        """Where the window stands that is the `count`-th (from 0) of a component under a context; None: nowhere."""
+        for segment in self.segments:
+            if segment.context == context:
+                position = segment.position(component, count)
+                if position is not None:
+                    return position
+        return None
 
 
 def _spans(stages: tuple[Stage, ...]) -> tuple[StageSpan, ...]:
@@ -102,8 +135,48 @@ def _spans(stages: tuple[Stage, ...]) -> tuple[StageSpan, ...]:
     return tuple(spans)
 
 
-def _interleaving(mixture: Mixture, stage: Stage) -> Interleaving:
+def _segments(mixture: Mixture, spans: tuple[StageSpan, ...]) -> list[Segment]:
+    """The stages, each cut where the log changes its weights or passes sequences over."""
+    segments: list[Segment] = []
+    drawn: dict[int, dict[str, int]] = {}
+    for span in spans:
+        for segment in _cut(mixture, span, drawn.get(span.context, {})):
+            drawn[span.context] = _drawn(segment, segment.end)
+            segments.append(segment)
+    return segments
+
+
+def _cut(mixture: Mixture, span: StageSpan, drawn: Mapping[str, int]) -> Iterator[Segment]:
+    """The segments of a stage before which `drawn` were drawn by component; empty ones are left out."""
+    changes = [c for c in mixture.changes if span.first <= c.at < span.end and (c.weights or c.skip)]
+    ends = [*(change.at for change in changes), span.end]
+    interleaving, first = _interleaving(mixture, mixture.stages[span.index]), span.first
+    for i, end in enumerate(ends):
+        segment = Segment(
+            stage=span.index,
+            context=span.context,
+            first=first,
+            end=end,
+            interleaving=interleaving,
+            drawn_before=drawn,
+        )
+        if end > first:
+            yield segment
+        if i < len(changes):
+            drawn = _drawn(segment, end + changes[i].skip)
+            interleaving = _interleaving(mixture, changes[i]) if changes[i].weights else interleaving
+            first = end
+
+
+def _drawn(segment: Segment, position: int) -> dict[str, int]:
+    """Windows drawn from each component before `position`, were the segment to go on until there."""
+    names = {*segment.drawn_before, *segment.interleaving.names}
+    return {name: segment.count_before(name, position) for name in names}
+
+
+def _interleaving(mixture: Mixture, weighed: Stage | Change) -> Interleaving:
     try:
-        return Interleaving(integer_weights(mixture.shares(stage)))
+        return Interleaving(integer_weights(mixture.shares(weighed)))
     except ValueError as error:
-        raise RecipeError(f"mixture {mixture.name}, stage {stage.name}: weights: {error}") from error
+        where = f"stage {weighed.name}" if isinstance(weighed, Stage) else f"the change at {weighed.at}"
+        raise RecipeError(f"mixture {mixture.name}, {where}: weights: {error}") from error

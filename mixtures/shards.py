@@ -14,26 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
 
 from mixtures.catalogue import CATALOGUE, TOKENIZER, Catalogue, read_catalogue, survey, write_catalogue
-from mixtures.documents import SUFFIXES, read_documents, shard_stem
+from mixtures.columns import ColumnWriter, columns_path
+from mixtures.document_index import IndexDraft, UrlKey, documents_path, open_documents, url_key
+from mixtures.documents import REPEATED, SUFFIXES, Batch, columns_of, read_documents, shard_stem
 from mixtures.errors import InputError, TokenFileError, TokenizerError
+from mixtures.files import written_whole
 from mixtures.tokenizer import Tokenizer, digest, open_tokenizer
-from mixtures.tokens import (
-    HEADER,
-    VERSION,
-    Header,
-    documents_path,
-    open_documents,
-    pack_documents,
-    read_header,
-    written_whole,
-)
+from mixtures.tokens import HEADER, VERSION, Header, read_header
 
 _DATASETS: Final = ("RefinedWeb-English", "RefinedWeb-Europe")
 """What `falconmix curate` publishes; the other folders beside them are not for training."""
@@ -50,6 +44,8 @@ class TokenizeJob:
     tokenizer_digest: str
     text_column: str = "text"
     id_column: str = "id"
+    url_key: UrlKey = url_key
+    """Key under which a document's URL is found again; a function that every process can import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +95,7 @@ def is_done(job: TokenizeJob) -> bool:
         open_documents(job.output, header)
     except TokenFileError:
         return False
-    return header.job == _fingerprint(job)
+    return columns_path(job.output).exists() and header.job == _fingerprint(job)
 
 
 def tokenize_shard(job: TokenizeJob) -> ShardReport:
@@ -117,11 +113,13 @@ def tokenize_shard(job: TokenizeJob) -> ShardReport:
             eod_id=tokenizer.eod_id,
             tokenizer=tokenizer.digest,
             job=_fingerprint(job),
+            skipped=sum(index.skipped),
+            urls=len(index.urls),
         )
         file.seek(0)
         file.write(header.pack())
-        with written_whole(documents_path(job.output)) as documents:  # first: where `.tokens` stands, both stand
-            documents.writelines(pack_documents(header, index.starts, index.ids))
+        with written_whole(documents_path(job.output)) as documents:  # first: where `.tokens` stands, all stand
+            documents.writelines(index.pack(header))
     return ShardReport(output=job.output, documents=header.documents, tokens=header.tokens, text_bytes=text_bytes)
 
 
@@ -159,32 +157,42 @@ def _fingerprint(job: TokenizeJob) -> str:
     """BLAKE2b-128 of all that decides the job's output."""
     with job.source.open("rb") as file:
         source = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    parts = [VERSION, job.tokenizer_digest, job.source.name, source, job.text_column, job.id_column]
+    key = f"{job.url_key.__module__}.{job.url_key.__qualname__}"
+    parts = [VERSION, job.tokenizer_digest, job.source.name, source, job.text_column, job.id_column, key]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-@dataclass
-class _Index:
-    """Documents of a shard while it is being written."""
-
-    starts: list[int] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    n_tokens: int = 0
-
-    def add(self, document_id: str, n_tokens: int) -> None:
-        self.starts.append(self.n_tokens)
-        self.ids.append(document_id)
-        self.n_tokens += n_tokens
-
-
-def _write_tokens(job: TokenizeJob, tokenizer: Tokenizer, file: IO[bytes]) -> tuple[_Index, int]:
+def _write_tokens(job: TokenizeJob, tokenizer: Tokenizer, file: IO[bytes]) -> tuple[IndexDraft, int]:
     """Write all tokens behind room for the header; returns the documents and the bytes of text read."""
-    index, text_bytes = _Index(), 0
+    index, text_bytes = IndexDraft(), 0
     eod = np.array([tokenizer.eod_id], tokenizer.dtype)
     file.seek(HEADER.itemsize)
-    for ids, texts in read_documents(job.source, text_column=job.text_column, id_column=job.id_column):
-        for document_id, text, tokens in zip(ids, texts, tokenizer.encode_batch(texts), strict=True):
-            file.write(tokens.tobytes() + eod.tobytes())
-            index.add(document_id, len(tokens) + 1)
-            text_bytes += len(text.encode())
+    schema = columns_of(job.source, text_column=job.text_column)
+    with ColumnWriter(columns_path(job.output), schema) as columns:
+        for batch in read_documents(job.source, text_column=job.text_column, id_column=job.id_column):
+            columns.write(batch.columns)
+            encoded = tokenizer.encode_batch(batch.texts)
+            skipped = _skipped(job, batch, tokenizer)
+            urls = [job.url_key(url) if url else None for url in batch.column("url")]
+            for document, tokens in enumerate(encoded):
+                file.write(tokens.tobytes() + eod.tobytes())
+                index.add(batch.ids[document], len(tokens) + 1, skipped=skipped[document], url=urls[document])
+                text_bytes += len(batch.texts[document].encode())
     return index, text_bytes
+
+
+def _skipped(job: TokenizeJob, batch: Batch, tokenizer: Tokenizer) -> list[int]:
+    """Leading tokens of each document that lie within its repeated prefix."""
+    found = []
+    for document_id, text, n_bytes in zip(batch.ids, batch.texts, batch.column(REPEATED), strict=True):
+        if n_bytes and not _is_prefix(text.encode(), n_bytes):
+            raise InputError(
+                f"{job.source}: document {document_id}: {REPEATED} is {n_bytes}, which ends outside its text or inside "
+                "a character; give a number of bytes of the text in UTF-8"
+            )
+        found.append(tokenizer.tokens_within(text, n_bytes) if n_bytes else 0)
+    return found
+
+
+def _is_prefix(text: bytes, n_bytes: int) -> bool:
+    return 0 <= n_bytes <= len(text) and (n_bytes == len(text) or text[n_bytes] & 0xC0 != 0x80)

@@ -9,22 +9,27 @@ Whoever trains decides which positions a rank takes; the sequence at a position 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mixtures.assemble import Rules, Window, assembled, parts_of
 from mixtures.catalogue import Catalogue
 from mixtures.errors import SupplyError
 from mixtures.permute import Permutation
+from mixtures.roots import Folder, TokenRoot
+from mixtures.run import OpenFiles, RunPart
 from mixtures.schedule import Schedule, Slot, StageSpan
 from mixtures.spec import Mixture
 from mixtures.supply import Supply, open_supplies
+from mixtures.windows import Concatenated, Windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequence:
+class Sequence(Window):
     """One training sequence: one window of one component."""
 
     position: int
@@ -34,30 +39,35 @@ class Sequence:
     window: int
     """Number of the window in the component, under this context length."""
     epoch: int
-    tokens: npt.NDArray[np.int64]
-    """[context + 1]: inputs are all but the last, targets all but the first."""
 
 
 class Stream:
     """All sequences of a mixture over the token files of one root; see `open`."""
 
-    def __init__(self, schedule: Schedule, catalogue: Catalogue, supplies: dict[str, Supply]) -> None:
+    def __init__(
+        self, schedule: Schedule, catalogue: Catalogue, supplies: dict[str, Supply], opened: OpenFiles
+    ) -> None:
         self.schedule = schedule
         self._catalogue = catalogue
         self._supplies = supplies
+        self._opened = opened
+        self._windows = lru_cache(maxsize=None)(self._windows_of)
+        self._permutation = lru_cache(maxsize=1024)(Permutation)
+        self._rules = {name: self._rules_of(supply) for name, supply in supplies.items()}
 
     @classmethod
-    def open(cls, mixture: Mixture, token_root: Path) -> Stream:
+    def open(cls, mixture: Mixture, token_root: Path | TokenRoot) -> Stream:
         """Check everything that the mixture will need, and open it.
 
         Raises TokenFileError (missing, foreign, cut short), TokenizerError (more than one), SupplyError (too few tokens
         in a component), RecipeError (weights that cannot be scheduled).
         """
         schedule = Schedule(mixture)
-        catalogue, supplies = open_supplies(mixture, token_root)
-        for supply in supplies.values():
+        opened = OpenFiles(Folder(token_root) if isinstance(token_root, Path) else token_root)
+        stream = cls(schedule, *open_supplies(mixture, opened), opened)
+        for supply in stream._supplies.values():
             _check_supply(schedule, supply)
-        return cls(schedule, catalogue, supplies)
+        return stream
 
     def __len__(self) -> int:
         return len(self.schedule)
@@ -85,57 +95,131 @@ class Stream:
     def sequence(self, position: int) -> Sequence:
         """The sequence at `position`. Raises IndexError outside the mixture."""
         slot = self.schedule.at(position)
-        window, epoch = self._window(slot)
-        run = self._supplies[slot.component].train
+        window, epoch = self.window(slot)
+        chunks = self._windows(slot.component, slot.context).chunks(window)
+        run, rules = self._supplies[slot.component].train, self._rules[slot.component]
+        made = assembled(run, chunks, slot.context, rules, self._masked(position))
         return Sequence(
+            tokens=made.tokens,
+            learned=made.learned,
+            lengths=made.lengths,
             position=position,
             stage=slot.stage,
             component=slot.component,
             window=window,
             epoch=epoch,
-            tokens=run.read(window * slot.context, slot.context + 1),
         )
 
-    def documents(self, position: int) -> list[tuple[str, int, int]]:
-        """Which documents the sequence at `position` holds: (id, first, end) in tokens of the sequence, in order."""
+    def documents(self, position: int) -> list[RunPart]:
+        """Which documents the sequence at `position` holds, and where, in order."""
         slot = self.schedule.at(position)
-        window, _ = self._window(slot)
-        return self._supplies[slot.component].train.documents(window * slot.context, slot.context + 1)
+        chunks = self._windows(slot.component, slot.context).chunks(self.window(slot)[0])
+        return parts_of(self._supplies[slot.component].train, chunks)
+
+    def learns_all_before(self, end: int) -> bool:
+        """Whether the loss certainly counts every target before position `end`."""
+        rules = self._rules.values()
+        return not any(rule.planned or rule.has_skipped for rule in rules) and not self._masked(end - 1)
+
+    def span_of(self, file: str, document: int) -> tuple[int, int]:
+        """First token of a document of a token file, and the first one after it."""
+        return self._opened.documents(file).span(document)
+
+    def positions(self, component: str, file: str, first: int, end: int) -> list[int]:
+        """Where, in the whole training, tokens `first` up to `end` of a token file are seen, ascending."""
+        supply, found = self._supplies[component], set[int]()
+        for context in {span.context for span in self.spans}:
+            windows = self._windows(component, context)
+            held = {w for start, stop in supply.train.ranges(file, first, end) for w in windows.holding(start, stop)}
+            for window in held:
+                found.update(self._positions_of(component, context, window))
+        return sorted(found)
 
     def digest(self, first: int, count: int) -> str:
-        """BLAKE2b-128, as hex digits, of the tokens at positions `first` up to `first + count`, as far as there are."""
+        """BLAKE2b-128, as hex digits, of the tokens at positions `first` up to `first + count`, as far as there are.
+
+        Targets that the loss does not count are part of it.
+        """
         hasher = hashlib.blake2b(digest_size=16)
         for position in range(first, min(first + count, len(self))):
-            hasher.update(self.sequence(position).tokens.astype("<i8").tobytes())
+            sequence = self.sequence(position)
+            hasher.update(sequence.tokens.astype("<i8").tobytes())
+            if sequence.learned is not None and not sequence.learned.all():
+                hasher.update(np.packbits(sequence.learned).tobytes())
         return hasher.hexdigest()
 
-    def held_out(self, context: int, limit: int) -> dict[str, npt.NDArray[np.int64]]:
-        """Up to `limit` windows of each component's held-out documents, spread evenly over them: [n, context + 1].
+    def held_out(self, context: int, limit: int) -> dict[str, list[Window]]:
+        """Up to `limit` windows of each component's held-out documents, spread evenly over them.
 
         A component whose held-out documents do not fill one window is left out.
         """
         found = {}
         for name, supply in self._supplies.items():
-            windows = max(0, len(supply.held_out) - 1) // context
-            n = min(windows, limit)
-            starts = [i * windows // n * context for i in range(n)]
-            if starts:
-                found[name] = np.stack([supply.held_out.read(start, context + 1) for start in starts])
+            windows = Concatenated(tokens=len(supply.held_out), context=context)
+            n = min(len(windows), limit)
+            rules = replace(self._rules[name], planned=False)
+            chunks = [windows.chunks(i * len(windows) // n) for i in range(n)]
+            if chunks:
+                found[name] = [assembled(supply.held_out, c, context, rules, frozenset()) for c in chunks]
         return found
 
-    def _window(self, slot: Slot) -> tuple[int, int]:
+    def window(self, slot: Slot) -> tuple[int, int]:
         """Window and epoch of a slot: the windows of each epoch are drawn in an order of their own."""
-        windows = self._supplies[slot.component].windows(slot.context)
+        windows = len(self._windows(slot.component, slot.context))
         epoch, turn = divmod(slot.count, windows)
-        key = (self.schedule.mixture.seed, slot.component, slot.context, epoch)
-        return Permutation(windows, key).forward(turn), epoch
+        return self._permutation(windows, self._key(slot.component, slot.context, epoch)).forward(turn), epoch
+
+    def _positions_of(self, component: str, context: int, window: int) -> list[int]:
+        """Where a window is seen: once in each epoch, as far as training goes."""
+        n, found = len(self._windows(component, context)), []
+        drawn = max(
+            (s.count_before(component, s.end) for s in self.schedule.segments if s.context == context), default=0
+        )
+        for epoch in range(-(-drawn // n)):
+            turn = self._permutation(n, self._key(component, context, epoch)).inverse(window)
+            position = self.schedule.position(component, context, epoch * n + turn)
+            if position is not None:
+                found.append(position)
+        return found
+
+    def _key(self, component: str, context: int, epoch: int) -> tuple[int | str, ...]:
+        return (self.schedule.mixture.seed, component, context, epoch)
+
+    def _rules_of(self, supply: Supply) -> Rules:
+        mixture = self.schedule.mixture
+        return Rules(
+            padding_id=self.eod_id,
+            parts_documents="document" in (mixture.attention, mixture.positions),
+            has_skipped=supply.has_skipped,
+            planned=mixture.packing == "best_fit",
+        )
+
+    def _windows_of(self, component: str, context: int) -> Windows:
+        return self._supplies[component].windows(context)
+
+    def _masked(self, position: int) -> frozenset[str]:
+        """Documents that count for nothing at `position`."""
+        if not self._masks:
+            return frozenset()
+        number = bisect_right(self._masks, position, key=lambda mask: mask[0])
+        return self._masks[number - 1][1] if number else frozenset()
+
+    @cached_property
+    def _masks(self) -> list[tuple[int, frozenset[str]]]:
+        """From which position on which documents count for nothing."""
+        masks, ids = [], frozenset[str]()
+        for change in self.schedule.mixture.changes:
+            if change.mask is not None:
+                ids |= change.mask.ids()
+                masks.append((change.at, ids))
+        return masks
 
 
 def _check_supply(schedule: Schedule, supply: Supply) -> None:
     """Refuse a component that cannot give what the schedule will ask of it."""
     component, available = supply.component, len(supply.train)
     for span in schedule.spans:
-        if component.name in schedule.sequences(span.index) and not supply.windows(span.context):
+        if component.name in schedule.sequences(span.index) and not len(supply.windows(span.context)):
             raise SupplyError(
                 f"component {component.name!r}: {available} tokens to train on do not fill a window of {span.context} "
                 f"(stage {span.name}); add documents or take it out of the recipe"

@@ -2,82 +2,27 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-from itertools import accumulate
 from math import ceil
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from mixtures.catalogue import CATALOGUE, Catalogue, Shard, read_catalogue
+from mixtures.catalogue import CATALOGUE, Catalogue, Shard, read_catalogue_file
+from mixtures.components import Component
 from mixtures.errors import SupplyError, TokenFileError, TokenizerError
-from mixtures.spec import Component, Mixture
-from mixtures.tokens import TokenFile, open_tokens, read_header
+from mixtures.plans import PlanFolder
+from mixtures.roots import TokenRoot
+from mixtures.run import PIECE, OpenFiles, Pieces, TokenRun
+from mixtures.spec import Mixture
+from mixtures.tokens import MEND, parse_header
+from mixtures.windows import Concatenated, Windows
 
-_OPEN_FILES: Final = 256
-"""Token files kept open at a time: far below the usual limit of 1,024, enough for all shards of a small mixture."""
-
-
-OpenFile = Callable[[Path], TokenFile]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Tokens `first` up to, not including, `end` of one token file."""
-
-    path: Path
-    first: int
-    end: int
-
-
-class TokenRun:
-    """Pieces of token files as one array of tokens."""
-
-    def __init__(self, pieces: Sequence[Piece], open_file: OpenFile) -> None:
-        self._pieces = tuple(piece for piece in pieces if piece.end > piece.first)
-        self._starts = [0, *accumulate(piece.end - piece.first for piece in self._pieces)]
-        self._open = open_file
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    def read(self, start: int, count: int) -> npt.NDArray[np.int64]:
-        """Tokens `start` up to `start + count`: int64 [count]. Raises IndexError outside the run."""
-        parts = [self._open(piece.path).tokens[piece.first : piece.end] for piece in self.cut(start, count)]
-        return np.concatenate([part.astype(np.int64) for part in parts]) if parts else np.zeros(0, np.int64)
-
-    def documents(self, start: int, count: int) -> list[tuple[str, int, int]]:
-        """Documents in that range: (id, first, end) in tokens from `start`, end-of-document tokens included."""
-        found, offset = [], 0
-        for piece in self.cut(start, count):
-            for document_id, first, end in self._open(piece.path).documents().between(piece.first, piece.end):
-                found.append((document_id, offset + first - piece.first, offset + end - piece.first))
-            offset += piece.end - piece.first
-        return found
-
-    def document_start(self, token: int) -> int:
-        """Where the document that holds `token` starts."""
-        (piece,) = self.cut(token, 1)
-        documents = self._open(piece.path).documents()
-        return token - (piece.first - int(documents.starts[documents.at(piece.first)]))
-
-    def cut(self, start: int, count: int) -> Iterator[Piece]:
-        """The pieces of files that make up the range."""
-        end = start + count
-        if not 0 <= start <= end <= len(self):
-            raise IndexError(f"tokens {start} to {end} are outside the run's {len(self)}")
-        number = bisect_right(self._starts, start) - 1
-        while start < end:
-            piece, begins = self._pieces[number], self._starts[number]
-            stop = min(end, self._starts[number + 1])
-            yield Piece(path=piece.path, first=piece.first + start - begins, end=piece.first + stop - begins)
-            start, number = stop, number + 1
+_AT_ONCE: Final = 32
+"""Headers that are read at once before training: each waits for a disk or a network, none needs a processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,61 +32,110 @@ class Supply:
     component: Component
     train: TokenRun
     held_out: TokenRun
+    has_skipped: bool
+    """Whether the loss passes over some of the tokens."""
+    plan: PlanFolder
+    packing: str
 
-    def windows(self, context: int) -> int:
-        """Whole windows of `context` tokens, each sharing its last token with the next."""
-        return max(0, len(self.train) - 1) // context
+    def windows(self, context: int) -> Windows:
+        """How the component is cut into windows of `context` tokens. Raises TokenFileError without the plan for it."""
+        if self.packing == "best_fit":
+            return self.plan.windows(context)
+        return Concatenated(tokens=len(self.train), context=context)
 
 
-def open_supplies(mixture: Mixture, token_root: Path) -> tuple[Catalogue, dict[str, Supply]]:
-    """Find and check the token files of every component that a stage draws from.
+def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) -> tuple[Catalogue, dict[str, Supply]]:
+    """Find and check the token files of every component that is drawn from.
 
-    Raises TokenFileError, TokenizerError, and SupplyError for a component without tokens.
+    Without `planned`, components are taken whole, whatever their conditions: for who makes the plans. Raises
+    TokenFileError, TokenizerError, and SupplyError for a component without tokens.
     """
-    catalogue = read_catalogue(token_root)
+    root = opened.root
+    catalogue = read_catalogue_file(root.local(CATALOGUE))
     wanted = {name for stage in mixture.stages for name in mixture.shares(stage)}
-    open_file = lru_cache(maxsize=_OPEN_FILES)(open_tokens)
+    wanted |= {name for change in mixture.changes for name in mixture.shares(change)}
     supplies = {}
-    for component in mixture.components:
+    for component in mixture.all_components:
         if component.name in wanted:
-            folders = _folders(component, catalogue, token_root)
-            runs = [
-                TokenRun(_pieces(token_root / folder, catalogue.folders[folder], catalogue), open_file)
-                for folder in folders
-            ]
-            supplies[component.name] = _supply(component, runs, mixture.held_out, open_file)
+            folders = matching_folders(component, catalogue, root)
+            check_shards(folders, catalogue, root)
+            supplies[component.name] = _supply(component, folders, mixture, catalogue, opened, planned)
     return catalogue, supplies
 
 
-def _supply(component: Component, runs: list[TokenRun], share: Fraction, open_file: OpenFile) -> Supply:
-    """Divide each folder's run into what is trained on and what is held out, and join each across the folders."""
-    train: list[Piece] = []
-    held_out: list[Piece] = []
-    for run in runs:
-        first_held_out = _first_held_out(run, share)
-        train += run.cut(0, first_held_out)
-        held_out += run.cut(first_held_out, len(run) - first_held_out)
-    return Supply(component=component, train=TokenRun(train, open_file), held_out=TokenRun(held_out, open_file))
-
-
-def _folders(component: Component, catalogue: Catalogue, token_root: Path) -> list[str]:
+def matching_folders(component: Component, catalogue: Catalogue, root: TokenRoot) -> list[str]:
+    """The token folders of a component, in order. Raises SupplyError where a pattern matches none."""
     found: set[str] = set()
     for pattern in component.tokens:
         folders = catalogue.matching(pattern)
         if not folders:
             raise SupplyError(
-                f"component {component.name!r}: no token folder matches {pattern!r} under {token_root} (there are "
+                f"component {component.name!r}: no token folder matches {pattern!r} under {root.shown('')} (there are "
                 f"{', '.join(sorted(catalogue.folders))}); tokenise it or take it out of the recipe"
             )
         found.update(folders)
     return sorted(found)
 
 
-def _pieces(folder: Path, shards: tuple[Shard, ...], catalogue: Catalogue) -> list[Piece]:
-    """The whole of a folder, each file held against the catalogue."""
-    for shard in shards:
-        _check(folder / shard.file, shard, catalogue)
-    return [Piece(path=folder / shard.file, first=0, end=shard.tokens) for shard in shards]
+def check_shards(folders: Iterable[str], catalogue: Catalogue, root: TokenRoot) -> None:
+    """Hold every token file against the catalogue. Raises TokenFileError, TokenizerError."""
+    shards = [(folder, shard) for folder in folders for shard in catalogue.folders[folder]]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(lambda at: _check(f"{at[0]}/{at[1].file}", at[1], catalogue, root), shards):
+            pass
+
+
+def _supply(
+    component: Component,
+    folders: list[str],
+    mixture: Mixture,
+    catalogue: Catalogue,
+    opened: OpenFiles,
+    planned: bool,
+) -> Supply:
+    """Divide each folder into what is trained on and what is held out, and join each across the folders."""
+    files = [f"{folder}/{shard.file}" for folder in folders for shard in catalogue.folders[folder]]
+    shards = [shard for folder in folders for shard in catalogue.folders[folder]]
+    plan = PlanFolder.of(component, folders, mixture, catalogue, opened.root)
+    if component.where and planned:
+        train, held_out = plan.pieces()
+    else:
+        train, held_out = _divided([catalogue.folders[folder] for folder in folders], files, mixture.held_out, opened)
+    return Supply(
+        component=component,
+        train=TokenRun(files, train, opened),
+        held_out=TokenRun(files, held_out, opened),
+        has_skipped=any(shard.skipped for shard in shards),
+        plan=plan,
+        packing=mixture.packing,
+    )
+
+
+def _divided(
+    folders: Sequence[tuple[Shard, ...]], files: Sequence[str], share: Fraction, opened: OpenFiles
+) -> tuple[Pieces, Pieces]:
+    """Pieces to train on and pieces held out, of all folders; files are numbered through them."""
+    train, held_out, number = [], [], 0
+    for shards in folders:
+        pieces = np.zeros(len(shards), PIECE)
+        pieces["file"] = np.arange(number, number + len(shards))
+        pieces["end"] = [shard.tokens for shard in shards]
+        number += len(shards)
+        run = TokenRun(files, pieces, opened)
+        before, after = split_pieces(pieces, run.starts, _first_held_out(run, share))
+        train.append(before)
+        held_out.append(after)
+    return np.concatenate(train), np.concatenate(held_out)
+
+
+def split_pieces(pieces: Pieces, starts: np.ndarray, token: int) -> tuple[Pieces, Pieces]:
+    """Cut pieces, the first tokens of which have the numbers `starts`, before `token`; empty ones are left out."""
+    number = int(np.searchsorted(starts, token, side="right")) - 1
+    before, after = pieces[: number + 1].copy(), pieces[number:].copy()
+    if number < len(pieces):
+        cut = int(pieces[number]["first"]) + token - int(starts[number])
+        before[-1]["end"] = after[0]["first"] = cut
+    return (part[part["end"] > part["first"]] for part in (before, after))  # type: ignore[return-value]
 
 
 def _first_held_out(run: TokenRun, share: Fraction) -> int:
@@ -153,12 +147,17 @@ def _first_held_out(run: TokenRun, share: Fraction) -> int:
     if n_held_out == 0:
         return len(run)
     first = run.document_start(len(run) - n_held_out)
-    return first or run.documents(0, len(run))[0][2]
+    return first or run.parts(0, len(run))[0].end
 
 
-def _check(path: Path, shard: Shard, catalogue: Catalogue) -> None:
-    header = read_header(path)
+def _check(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> None:
+    try:
+        header = parse_header(root.shown(name), *root.head(name))
+    except FileNotFoundError:
+        raise TokenFileError(f"{root.shown(name)}: no such token file; {MEND}") from None
     if header.tokenizer != catalogue.tokenizer:
-        raise TokenizerError(f"{path}: not made with the tokenizer of {CATALOGUE}; run `falconmix tokenize` again")
-    if (header.tokens, header.documents) != (shard.tokens, shard.documents):
-        raise TokenFileError(f"{path}: not the file that {CATALOGUE} names; run `falconmix tokenize` again")
+        raise TokenizerError(
+            f"{root.shown(name)}: not made with the tokenizer of {CATALOGUE}; run `falconmix tokenize` again"
+        )
+    if (header.tokens, header.documents, header.job) != (shard.tokens, shard.documents, shard.job):
+        raise TokenFileError(f"{root.shown(name)}: not the file that {CATALOGUE} names; run `falconmix tokenize` again")

@@ -50,6 +50,12 @@ class Tokenizer:
         encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, self.dtype) for encoding in encodings]
 
+    def tokens_within(self, text: str, n_bytes: int) -> int:
+        """How many of a text's first tokens lie wholly within its first `n_bytes` (a whole number of characters)."""
+        n_chars = len(text.encode()[:n_bytes].decode())
+        ends = [end for _, end in self.engine.encode(text, add_special_tokens=False).offsets]
+        return sum(end <= n_chars for end in ends)
+
 
 def open_tokenizer(name_or_file: str | Path) -> Tokenizer:
     """Open a tokenizer.json, or a tokenizer of the Hugging Face Hub by its name. Raises TokenizerError."""

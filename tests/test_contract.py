@@ -5,6 +5,7 @@ import inspect
 import pyarrow as pa
 import pytest
 
+from mixtures.document_index import open_documents
 from mixtures.documents import read_documents
 from mixtures.shards import TokenizeJob, install_tokenizer, plan_tokenize, tokenize_shard
 from mixtures.tokenizer import open_tokenizer, train_bpe
@@ -55,7 +56,7 @@ def test_every_published_id_is_found_in_the_token_files(published, tmp_path):
     for job, n_documents in zip(jobs, (ROWS_PER_GROUP + 50, 7), strict=True):
         assert tokenize_shard(job).documents == n_documents
         file = open_tokens(job.output)
-        documents = file.documents()
+        documents = open_documents(job.output, file.header)
         assert [documents.id(i) for i in range(n_documents)] == [f"{i:032x}" for i in range(n_documents)]
         for i in (0, 1, 2, n_documents - 1):
             start = int(documents.starts[i])

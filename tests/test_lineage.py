@@ -58,12 +58,12 @@ def test_every_token_of_a_sequence_leads_to_a_published_text_and_its_warc_record
     for position in range(0, len(stream), 7):
         sequence = stream.sequence(position)
         documents = stream.documents(position)
-        assert sum(end - start for _, start, end in documents) == len(sequence.tokens)
-        for document_id, _, _ in documents:
-            (entry,) = why(output, document_id)
+        assert sum(part.end - part.first for part in documents) == len(sequence.tokens)
+        for part in documents:
+            (entry,) = why(output, part.part.id)
             assert entry["outcome"] == "published"
             assert entry["url"].encode() in record_at(sample, entry)
-        texts = [entry["text"] for document_id, _, _ in documents for entry in why(output, document_id)]
+        texts = [entry["text"] for part in documents for entry in why(output, part.part.id)]
         assert is_cut_from(sequence.tokens, texts, decode)
 
 

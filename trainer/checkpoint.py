@@ -53,6 +53,8 @@ class State:
     stage_complete: bool
     world: int
     fingerprint: str
+    mixture: str
+    """Fingerprint of all in the mixture that decided the sequences up to `position`."""
     next_sequences: int
     next_digest: str
     metrics_bytes: int

@@ -16,9 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mixtures.assemble import Window
 from mixtures.schedule import StageSpan
+from mixtures.spec import Mixture
 from mixtures.stream import Stream
 from trainer.config import StageConfig
+from trainer.loss import IGNORED
 from trainer.parallel import Process
 
 
@@ -120,6 +123,11 @@ class MicroBatch:
 
     inputs: Tensor
     targets: Tensor
+    """`IGNORED` where the loss does not count them."""
+    documents: Tensor | None = None
+    """[B, T]: number of the document that an input belongs to, where attention keeps within documents."""
+    positions: Tensor | None = None
+    """[B, T]: place of an input in its document, where positions are counted from there."""
 
 
 def share(count: int, process: Process) -> range:
@@ -142,11 +150,37 @@ def step_batches(stream: Stream, step: Step, width: int, process: Process) -> It
     """This process's part of a step, in forward passes of at most `width` sequences."""
     rows = [step.first + row for row in share(step.count, process)]
     for positions in micro_batches(rows, width, passes(step.count, width, process)):
-        windows = [stream.sequence(position).tokens for position in positions]
-        yield split(np.stack(windows) if windows else np.empty((0, step.context + 1), np.int64), process)
+        windows = [stream.sequence(position) for position in positions]
+        yield micro_batch(windows, step.context, stream.schedule.mixture, process)
 
 
-def split(windows: npt.NDArray[np.int64], process: Process) -> MicroBatch:
+def micro_batch(windows: Sequence[Window], context: int, mixture: Mixture, process: Process) -> MicroBatch:
     """Windows of T + 1 tokens → inputs and the targets one place on."""
-    tokens = torch.from_numpy(windows).to(process.device)
-    return MicroBatch(inputs=tokens[:, :-1], targets=tokens[:, 1:])
+    tokens = np.stack([window.tokens for window in windows]) if windows else np.empty((0, context + 1), np.int64)
+    targets = tokens[:, 1:].copy()
+    for row, window in zip(targets, windows, strict=True):
+        if window.learned is not None:
+            row[~window.learned] = IGNORED
+
+    def sent(rows: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(rows).to(process.device)
+
+    lengths = [window.lengths for window in windows if window.lengths is not None]
+    return MicroBatch(
+        inputs=sent(tokens[:, :-1]),
+        targets=sent(targets),
+        documents=sent(_numbered(lengths, context)) if mixture.attention == "document" else None,
+        positions=sent(_placed(lengths, context)) if mixture.positions == "document" else None,
+    )
+
+
+def _numbered(lengths: Sequence[npt.NDArray[np.int64]], context: int) -> npt.NDArray[np.int64]:
+    """Documents of the inputs, numbered from 0 in each window: [B, T]."""
+    rows = [np.repeat(np.arange(len(row)), row) for row in lengths]
+    return np.array(rows, np.int64).reshape(-1, context)
+
+
+def _placed(lengths: Sequence[npt.NDArray[np.int64]], context: int) -> npt.NDArray[np.int64]:
+    """Places of the inputs in their documents, from 0: [B, T]."""
+    rows = [np.arange(context) - np.repeat(np.cumsum(row) - row, row) for row in lengths]
+    return np.array(rows, np.int64).reshape(-1, context)

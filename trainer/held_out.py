@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from mixtures.assemble import Window
 from mixtures.stream import Stream
-from trainer.data import micro_batches, passes, share, split
-from trainer.loss import loss_sums
+from trainer.data import micro_batch, micro_batches, passes, share
+from trainer.loss import counted, loss_sums
 from trainer.model import Falcon2
 from trainer.parallel import Process, reshard, summed
 
@@ -33,7 +32,7 @@ def held_out_loss(
     mixture = stream.schedule.mixture
     windows = stream.held_out(mixture.stages[stage].context, limit)
     components = {
-        name: _mean_loss(model, windows[name], width, process)
+        name: _mean_loss(model, windows[name], stream, stage, width, process)
         for name in mixture.shares(mixture.stages[stage])
         if len(windows.get(name, ()))
     }
@@ -48,11 +47,14 @@ def held_out_loss(
 
 
 @torch.no_grad()
-def _mean_loss(model: Falcon2, windows: npt.NDArray[np.int64], width: int, process: Process) -> float:
-    total = torch.zeros((), dtype=torch.float64, device=process.device)
-    rows = share(len(windows), process)
+def _mean_loss(
+    model: Falcon2, windows: list[Window], stream: Stream, stage: int, width: int, process: Process
+) -> float:
+    total = torch.zeros(2, dtype=torch.float64, device=process.device)
+    rows, context = share(len(windows), process), stream.spans[stage].context
     for part in micro_batches(rows, width, passes(len(windows), width, process)):
-        batch = split(windows[list(part)], process)
-        total += loss_sums(model(batch.inputs), batch.targets).cross_entropy
-    targets = int(windows[:, 1:].size)
-    return float(summed(total).item()) / targets
+        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture, process)
+        logits = model(batch.inputs, batch.documents, batch.positions)
+        total += torch.stack((loss_sums(logits, batch.targets).cross_entropy, counted(batch.targets)))
+    cross_entropy, targets = summed(total).tolist()
+    return float(cross_entropy) / max(1.0, float(targets))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from mixtures.stream import Stream
 from trainer import checkpoint
 from trainer.build import Trained
 from trainer.config import TrainConfig
-from trainer.data import Step, StepPlan, step_batches, tokens_before
+from trainer.data import MicroBatch, Step, StepPlan, step_batches, tokens_before
 from trainer.errors import DivergedError
 from trainer.held_out import held_out_loss
-from trainer.loss import loss_sums, objective
+from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
 from trainer.parallel import Process, full, summed
@@ -98,10 +99,12 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
     """Take one step and record it; True where some process was asked to stop."""
     started = time.perf_counter()
     config, trained = setting.config, progress.trained
-    sums = _backward(setting, trained, step, stops=wish.holds_after(step.number))
+    batches = list(step_batches(setting.stream, step, config.micro_batch, setting.process))
+    learned = _learned(setting, step, batches)
+    sums = _backward(setting, trained, batches, learned, stops=wish.holds_after(step.number))
     cross_entropy, squared_log_z, stops = sums.tolist()
     norm = full(torch.nn.utils.clip_grad_norm_(trained.model.parameters(), config.optim.clip_norm)).item()
-    loss = cross_entropy / step.tokens
+    loss = cross_entropy / learned
     _require_finite(step, progress, loss=loss, grad_norm=norm)
     rate = _update(setting, trained, step)
     progress.step, progress.position = step.number, step.end
@@ -113,7 +116,7 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
         "stage": config.stages[step.stage].name,
         "sequences": step.count,
         "loss": loss,
-        "z_loss": config.optim.z_loss * squared_log_z / step.tokens,
+        "z_loss": config.optim.z_loss * squared_log_z / learned,
         "lr": rate,
         "grad_norm": norm,
         "tokens_per_second": round(step.tokens / (time.perf_counter() - started), 1),
@@ -134,7 +137,18 @@ def _update(setting: Setting, trained: Trained, step: Step) -> float:
     return rate
 
 
-def _backward(setting: Setting, trained: Trained, step: Step, *, stops: bool) -> Tensor:
+def _learned(setting: Setting, step: Step, batches: Sequence[MicroBatch]) -> float:
+    """Targets of a step that the loss counts, over all processes; at least 1, so that it can be divided by."""
+    if setting.stream.learns_all_before(step.end):
+        return step.tokens
+    mine = sum(counted(batch.targets).item() for batch in batches)
+    total = torch.tensor([mine], dtype=torch.float64, device=setting.process.device)
+    return max(1.0, float(summed(total).item()))
+
+
+def _backward(
+    setting: Setting, trained: Trained, batches: Sequence[MicroBatch], learned: float, *, stops: bool
+) -> Tensor:
     """Gradients of a step; returns, summed over all processes, cross-entropy, log² Z and wishes to stop (fp64 [3]).
 
     The wish travels with the sums, so that all processes stop after the same step.
@@ -142,9 +156,9 @@ def _backward(setting: Setting, trained: Trained, step: Step, *, stops: bool) ->
     process = setting.process
     totals = torch.zeros(3, dtype=torch.float64, device=process.device)
     totals[2] = float(stops)
-    for batch in step_batches(setting.stream, step, setting.config.micro_batch, process):
-        sums = loss_sums(trained.model(batch.inputs), batch.targets)
-        loss = objective(sums, step_tokens=step.tokens, z_loss=setting.config.optim.z_loss, world=process.world)
+    for batch in batches:
+        sums = loss_sums(trained.model(batch.inputs, batch.documents, batch.positions), batch.targets)
+        loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.world)
         torch.autograd.backward(loss)
         totals[:2] += torch.stack(sums).detach()
     return summed(totals)
@@ -199,6 +213,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         stage_complete=progress.position >= span.end,
         world=setting.process.world,
         fingerprint=setting.fingerprint,
+        mixture=stream.schedule.mixture.fingerprint(progress.position),
         next_sequences=coming,
         next_digest=stream.digest(progress.position, coming) if coming else "",
         metrics_bytes=setting.metrics.size(),

@@ -32,7 +32,12 @@ def loss_sums(logits_BTV: Tensor, targets_BT: Tensor) -> LossSums:
     return LossSums(cross_entropy, torch.where(counts_N, log_z_N.square(), 0.0).sum())
 
 
-def objective(sums: LossSums, *, step_tokens: int, z_loss: float, world: int) -> Tensor:
+def counted(targets_BT: Tensor) -> Tensor:
+    """How many of the targets the loss counts."""
+    return (targets_BT != IGNORED).sum()
+
+
+def objective(sums: LossSums, *, step_tokens: float, z_loss: float, world: int) -> Tensor:
     """What this process differentiates, such that the mean gradient over processes is the step's own.
 
     FSDP averages gradients over `world` processes. The step's loss is a sum over all of them divided by the step's

@@ -32,6 +32,12 @@ def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
     return (x_BHTC * cos_TC + rotated * sin_TC).to(x_BHTC.dtype)
 
 
+def within_documents(documents_BT: Tensor) -> Tensor:
+    """What each position may look at: itself and what stands before it in its own document; [B, 1, T, T]."""
+    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return same_BTT.tril()[:, None]
+
+
 class Attention(nn.Module):
     """Causal grouped-query attention; the fused projection is interleaved per group, `[q … q k v] × G`."""
 
@@ -43,14 +49,19 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden, fused, bias=False)
         self.dense = nn.Linear(config.hidden, config.hidden, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
-        """[B, T, D] → [B, T, D]."""
+    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
+        """[B, T, D] → [B, T, D]; causal where there is no mask of what may be looked at."""
         B, T, _ = x_BTD.shape
         fused = self.query_key_value(x_BTD).view(B, T, self.groups, self.queries_per_group + 2, self.width)
         query, key, value = fused.split((self.queries_per_group, 1, 1), dim=3)
         query, key, value = (part.flatten(2, 3).transpose(1, 2) for part in (query, key, value))
         mixed_BHTC = F.scaled_dot_product_attention(
-            rotate(query, cos_TC, sin_TC), rotate(key, cos_TC, sin_TC), value, is_causal=True, enable_gqa=True
+            rotate(query, cos_TC, sin_TC),
+            rotate(key, cos_TC, sin_TC),
+            value,
+            attn_mask=mask_B1TT,
+            is_causal=mask_B1TT is None,
+            enable_gqa=True,
         )
         return self.dense(mixed_BHTC.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
@@ -77,10 +88,10 @@ class Block(nn.Module):
         self.self_attention = Attention(config)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor, mask_B1TT: Tensor | None) -> Tensor:
         """[B, T, D] → [B, T, D]."""
         normed = self.input_layernorm(x_BTD)
-        return x_BTD + self.self_attention(normed, cos_TC, sin_TC) + self.mlp(normed)  # type: ignore[no-any-return]
+        return x_BTD + self.self_attention(normed, cos_TC, sin_TC, mask_B1TT) + self.mlp(normed)  # type: ignore[no-any-return]
 
 
 class Falcon2(nn.Module):
@@ -101,12 +112,21 @@ class Falcon2(nn.Module):
         """Whether the head is the embedding."""
         return self.lm_head is None
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Token ids [B, T] → logits [B, T, V]."""
+    def forward(
+        self, tokens_BT: Tensor, documents_BT: Tensor | None = None, positions_BT: Tensor | None = None
+    ) -> Tensor:
+        """Token ids [B, T] → logits [B, T, V].
+
+        Given the number of each token's document, none looks beyond its own; given positions, the rotary embedding
+        counts by them and not from the window's start.
+        """
         cos, sin = rotary_tables(tokens_BT.shape[1], self.head_width, self.rope_theta, tokens_BT.device)
+        if positions_BT is not None:
+            cos, sin = cos[positions_BT][:, None], sin[positions_BT][:, None]
+        mask_B1TT = None if documents_BT is None else within_documents(documents_BT)
         x_BTD = self.word_embeddings(tokens_BT)
         for block in self.h:
-            x_BTD = block(x_BTD, cos, sin)
+            x_BTD = block(x_BTD, cos, sin, mask_B1TT)
         x_BTD = self.ln_f(x_BTD)
         if self.lm_head is None:
             return F.linear(x_BTD, self.word_embeddings.weight)

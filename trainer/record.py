@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mixtures.files import written_whole
+from mixtures.log import Change
 from mixtures.spec import Mixture
-from mixtures.tokens import written_whole
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, writing
 
-_FORMAT = 1
-_FIELDS = {"finished", "fingerprint", "identity"}
+_FORMAT = 2
+_FIELDS = {"finished", "fingerprint", "identity", "tokens", "changes"}
 """What is read again."""
 
 
@@ -30,10 +31,13 @@ class Identity:
 
     @classmethod
     def of(cls, config: TrainConfig, mixture: Mixture, tokenizer_digest: str) -> Identity:
-        """The identity of training `config` on `mixture`, tokenised by the tokenizer of that digest."""
+        """The identity of training `config` on `mixture`, tokenised by the tokenizer of that digest.
+
+        The mixture's log is not part of it, since it grows while a run goes on: each checkpoint says what of it held.
+        """
         recipe = resolved(config)
         del recipe["checkpoint"]
-        return cls(recipe=recipe, mixture=resolved(mixture), tokenizer=tokenizer_digest)
+        return cls(recipe=recipe, mixture=resolved(replace(mixture, changes=())), tokenizer=tokenizer_digest)
 
     @property
     def fingerprint(self) -> str:
@@ -66,7 +70,16 @@ def read(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def write(folder: Path, config: TrainConfig, identity: Identity, *, finished: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a run's sequences come from, as far as its identity does not say it."""
+
+    tokens: Path
+    changes: tuple[Change, ...]
+    """The log of the mixture."""
+
+
+def write(folder: Path, config: TrainConfig, identity: Identity, sources: Sources, *, finished: bool) -> None:
     """Write or replace the record of a run folder, whole or not at all. Raises WriteError."""
     record = {
         "format": _FORMAT,
@@ -74,6 +87,8 @@ def write(folder: Path, config: TrainConfig, identity: Identity, *, finished: bo
         "fingerprint": identity.fingerprint,
         "identity": asdict(identity),
         "checkpoint": asdict(config.checkpoint),
+        "tokens": str(sources.tokens.absolute()),
+        "changes": json.loads(json.dumps([asdict(change) for change in sources.changes], default=str)),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
     }
     path = folder / "run.json"

@@ -28,7 +28,7 @@ from trainer.lock import locked
 from trainer.loop import Progress, Setting, train_stages
 from trainer.metrics import MetricsLog, Terminal
 from trainer.parallel import Process, joined, local_parameter_bytes
-from trainer.record import Identity, resolved
+from trainer.record import Identity, Sources, resolved
 from trainer.signals import StopWish, listening
 
 STOPPED = 130
@@ -76,6 +76,11 @@ class _Order:
     tokens: Path
     output: Path
     identity: Identity
+
+    @property
+    def sources(self) -> Sources:
+        """Where its sequences come from."""
+        return Sources(tokens=self.tokens, changes=self.stream.schedule.mixture.changes)
 
 
 def _ordered(recipe: str | Path, tokens: Path, output: Path) -> _Order:
@@ -125,7 +130,7 @@ def _open_folder(order: _Order, *, restart: bool) -> None:
                 shutil.rmtree(checkpoints)
         checkpoint.remove_drafts(checkpoints)
         checkpoints.mkdir(exist_ok=True)
-    record.write(order.output, order.config, order.identity, finished=False)
+    record.write(order.output, order.config, order.identity, order.sources, finished=False)
 
 
 def _close_folder(order: _Order, *, finished: bool) -> None:
@@ -137,7 +142,7 @@ def _close_folder(order: _Order, *, finished: bool) -> None:
         # A bare GPU machine: what it trained is none the worse for it.
         print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
     if finished:
-        record.write(order.output, order.config, order.identity, finished=True)
+        record.write(order.output, order.config, order.identity, order.sources, finished=True)
         print(f"{order.output}: finished; curves in {page}", flush=True)
     else:
         print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
@@ -174,6 +179,11 @@ def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Traine
     if state.fingerprint != order.identity.fingerprint:
         raise MismatchError(f"{path}: made by another recipe, mixture or tokenizer; remove it, or --restart")
     stream = order.stream
+    if stream.schedule.mixture.fingerprint(state.position) != state.mixture:
+        raise MismatchError(
+            f"{path}: the mixture's log has been changed before position {state.position}, where this run stands; "
+            "entries may only be added from there on: restore the log, or --restart"
+        )
     if state.next_sequences and stream.digest(state.position, state.next_sequences) != state.next_digest:
         raise MismatchError(
             f"{order.tokens}: the sequences from position {state.position} on are not those that {path} was to go on "

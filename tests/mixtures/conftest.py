@@ -1,13 +1,18 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mixtures.catalogue import survey, write_catalogue
+from mixtures.columns import ColumnWriter, columns_path
+from mixtures.document_index import IndexDraft, documents_path, url_key
+from mixtures.files import written_whole
 from mixtures.tokenizer import train_bpe
-from mixtures.tokens import Header, documents_path, pack_documents, written_whole
+from mixtures.tokens import Header
 
 EOD = 11
 TEXTS = [
@@ -47,22 +52,42 @@ def write_jsonl() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def write_tokens() -> Callable[..., Path]:
-    """Write one token file from documents given as id → tokens (the end-of-document token is added)."""
+    """Write one token file from documents given as id → tokens (the end-of-document token is added).
 
-    def write(path: Path, documents: dict[str, list[int]], *, tokenizer: str = "ab" * 16) -> Path:
+    `columns` has values per document; of those, `url` is indexed. `skipped` has leading tokens per document.
+    """
+
+    def write(
+        path: Path,
+        documents: dict[str, list[int]],
+        *,
+        tokenizer: str = "ab" * 16,
+        skipped: dict[str, int] | None = None,
+        columns: dict[str, list[object]] | None = None,
+    ) -> Path:
         arrays = [[*tokens, EOD] for tokens in documents.values()]
-        starts = np.cumsum([0, *map(len, arrays)]).tolist()
+        table = pa.table({"id": pa.array(list(documents), pa.string())} | (columns or {}))
+        index = IndexDraft()
+        urls = table["url"].to_pylist() if "url" in table.column_names else [""] * len(arrays)
+        for document_id, tokens, url in zip(documents, arrays, urls, strict=True):
+            index.add(document_id, len(tokens), skipped=(skipped or {}).get(document_id, 0), url=url_key(url))
+        content = json.dumps([path.name, list(documents.items()), skipped, columns]).encode()
         header = Header(
             token_bytes=2,
-            tokens=starts.pop(),
+            tokens=index.n_tokens,
             documents=len(arrays),
             vocab_size=1024,
             eod_id=EOD,
             tokenizer=tokenizer,
-            job="00" * 16,
+            job=hashlib.blake2b(content, digest_size=16).hexdigest(),
+            skipped=sum(index.skipped),
+            urls=len(index.urls),
         )
+        with ColumnWriter(columns_path(path), table.schema) as writer:
+            for batch in table.to_batches():
+                writer.write(batch)
         with written_whole(documents_path(path)) as file:
-            file.writelines(pack_documents(header, starts, list(documents)))
+            file.writelines(index.pack(header))
         with written_whole(path) as file:
             file.write(header.pack())
             file.write(np.array([token for tokens in arrays for token in tokens], "<u2").tobytes())

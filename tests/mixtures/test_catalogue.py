@@ -35,12 +35,12 @@ def test_writing_what_was_read_gives_the_same_bytes(root: Path) -> None:
 def test_missing_damaged_and_newer_catalogues_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(TokenFileError, match=r"tokens\.json: no such file; make it with `falconmix tokenize"):
         read_catalogue(tmp_path)
-    shard = '{"format": 1, "folders": {"a": [{"file": 1}]}}'
+    shard = '{"format": 2, "folders": {"a": [{"file": 1}]}}'
     for content, message in [
         ("{", "damaged"),
         ("[]", "damaged"),
         (shard, "damaged"),
-        ('{"format": 2}', "format 2, this version reads 1"),
+        ('{"format": 3}', "format 3, this version reads 2"),
     ]:
         (root / "tokens.json").write_text(content)
         with pytest.raises(TokenFileError, match=message):

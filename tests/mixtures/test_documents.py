@@ -12,7 +12,7 @@ from mixtures.errors import InputError
 
 
 def read(path: Path, **columns: str) -> list[tuple[str, str]]:
-    return [pair for ids, texts in read_documents(path, **columns) for pair in zip(ids, texts, strict=True)]
+    return [pair for batch in read_documents(path, **columns) for pair in zip(batch.ids, batch.texts, strict=True)]
 
 
 def test_parquet_by_column_name_in_order(tmp_path: Path) -> None:

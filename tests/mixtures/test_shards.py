@@ -10,10 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from mixtures.catalogue import read_catalogue
+from mixtures.document_index import documents_path, open_documents
 from mixtures.errors import InputError, TokenFileError, TokenizerError
 from mixtures.shards import TokenizeJob, finish, install_tokenizer, is_done, plan_tokenize, tokenize_shard
 from mixtures.tokenizer import Tokenizer, open_tokenizer, train_bpe
-from mixtures.tokens import documents_path, open_tokens
+from mixtures.tokens import open_tokens
 
 TEXTS = {"en": ["One fine day.", "Two <|endoftext|> more"], "de": ["Ein schöner Tag."], "fr": ["Un beau jour.", ""]}
 
@@ -70,7 +71,7 @@ def test_published_sets_keep_their_folders_and_nothing_else_is_taken(
 def test_tokens_decode_to_the_documents(out: Path, tmp_path: Path, tokenizer: Tokenizer) -> None:
     for job in tokenized([out], tmp_path / "t", tokenizer):
         file, table = open_tokens(job.output), parquet.read_table(job.source, partitioning=None)
-        documents = file.documents()
+        documents = open_documents(job.output, file.header)
         assert [documents.id(i) for i in range(len(documents.starts))] == table["id"].to_pylist()
         ends = [*documents.starts[1:].tolist(), len(file.tokens)]
         for start, end, text in zip(documents.starts.tolist(), ends, table["text"].to_pylist(), strict=True):

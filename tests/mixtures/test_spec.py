@@ -94,7 +94,7 @@ def test_groups_are_divided_exactly(tmp_path: Path) -> None:
         (("components", 1, "tokens"), [], r"components\[1\]: component 'b' names no token folder"),
         (("components", 1, "max_epochs"), 0, "max_epochs: 0 must be above 0"),
         (("held_out",), 1, "held_out: 1 must be at least 0 and below 1"),
-        (("packing",), "best_fit", "packing: 'best_fit' is not possible; known are concatenate"),
+        (("packing",), "best-fit", "packing: .best-fit. is not possible; did you mean best_fit"),
     ],
 )
 def test_refusals(place: tuple[Any, ...], value: Any, message: str, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import supply
+from mixtures import run
+from mixtures.catalogue import survey, write_catalogue
 from mixtures.errors import SupplyError, TokenFileError, TokenizerError
 from mixtures.spec import Mixture
 from mixtures.stream import Stream
@@ -94,12 +95,12 @@ def test_no_window_returns_before_its_epoch_is_over(stream: Stream) -> None:
 def test_held_out_documents_are_the_last_of_each_folder_and_never_scheduled(stream: Stream) -> None:
     seen = {int(token) for position in range(len(stream)) for token in stream.sequence(position).tokens}
     for component, tokens in HELD_OUT.items():
-        windows = stream.held_out(8, 100)[component]
+        windows = [window.tokens.tolist() for window in stream.held_out(8, 100)[component]]
         n = (len(tokens) - 1) // 8
-        assert windows.tolist() == [tokens[i * 8 : i * 8 + 9] for i in range(n)]
+        assert windows == [tokens[i * 8 : i * 8 + 9] for i in range(n)]
         assert not (seen & set(tokens)) - {EOD}
-    assert stream.held_out(8, 2)["web"].shape == (2, 9)
-    assert stream.held_out(8, 2)["web"][1].tolist() == HELD_OUT["web"][24:33]
+    assert [len(window.tokens) for window in stream.held_out(8, 2)["web"]] == [9, 9]
+    assert stream.held_out(8, 2)["web"][1].tokens.tolist() == HELD_OUT["web"][24:33]
     assert list(stream.held_out(32, 5)) == ["web"]  # code has too few
 
 
@@ -114,12 +115,12 @@ def test_lineage_names_the_documents_of_a_sequence(stream: Stream) -> None:
     for position in range(0, len(stream), 3):
         tokens = stream.sequence(position).tokens.tolist()
         spans = stream.documents(position)
-        assert [first for _, first, _ in spans] == [0, *(end for _, _, end in spans[:-1])]
-        assert spans[-1][2] == len(tokens)
-        for document_id, first, end in spans:
-            inside = [token for token in tokens[first:end] if token != EOD]
-            assert {where[token][0] for token in inside} <= {document_id}
-            assert EOD not in tokens[first : end - 1]
+        assert [part.first for part in spans] == [0, *(part.end for part in spans[:-1])]
+        assert spans[-1].end == len(tokens)
+        for part in spans:
+            inside = [token for token in tokens[part.first : part.end] if token != EOD]
+            assert {where[token][0] for token in inside} <= {part.part.id}
+            assert EOD not in tokens[part.first : part.end - 1]
 
 
 @pytest.fixture(scope="module")
@@ -224,14 +225,14 @@ def test_a_token_file_exchanged_is_refused(root: Path, write_tokens: Callable[..
 def test_a_folder_of_one_document_keeps_it_for_training(write_root: Callable[..., Path], tmp_path: Path) -> None:
     stream = Stream.open(mixture(), write_root(tmp_path / "t", TREE | {"code": [{"only": [1] * 199}]}))
     assert "code" not in stream.held_out(8, 5)
-    (span,) = {stream.documents(p)[0][0] for p in range(len(stream)) if stream.sequence(p).component == "code"}
+    (span,) = {stream.documents(p)[0].part.id for p in range(len(stream)) if stream.sequence(p).component == "code"}
     assert span == "only"
 
 
 def test_more_files_than_are_kept_open(
     write_root: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supply, "_OPEN_FILES", 4)
+    monkeypatch.setattr(run, "OPEN_FILES", 4)
     shards = [documents(f"d{i}.", [9], 20 + 10 * i) for i in range(40)]
     stream = Stream.open(mixture(held_out=0), write_root(tmp_path / "t", TREE | {"code": shards}))
     expected = [token for shard in shards for doc in shard.values() for token in [*doc, EOD]]
@@ -252,3 +253,52 @@ def test_reading_needs_neither_tokenizers_nor_arrow(opened: tuple[Mixture, Path]
     )
     command = [sys.executable, "-c", program, str(opened[1])]
     assert subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_documents_that_the_log_masks_keep_their_place(root: Path) -> None:
+    """The same tokens at every position; from the entry on, and only there, the masked documents count for nothing."""
+    plain = Stream.open(mixture(), root)
+    log = [
+        {"at": 40, "reason": "spam", "mask": {"documents": ["de0.0", "code0.1"]}},
+        {"at": 90, "reason": "takedown", "mask": {"documents": ["fr0.0"]}},
+    ]
+    masked = Stream.open(mixture(changes=log), root)
+    counted_out = set[str]()
+    for position in range(len(plain)):
+        sequence, before = masked.sequence(position), plain.sequence(position)
+        assert sequence.tokens.tolist() == before.tokens.tolist()
+        ids = {40: {"de0.0", "code0.1"}, 90: {"de0.0", "code0.1", "fr0.0"}}
+        gone = ids[90] if position >= 90 else ids[40] if position >= 40 else set()
+        assert (sequence.learned is None) == (not gone)
+        if sequence.learned is None:
+            continue
+        for part in masked.documents(position):
+            inside = sequence.learned[max(0, part.first - 1) : part.end - 1]
+            assert (not inside.any()) if part.part.id in gone else inside.all()
+            counted_out |= {part.part.id} & gone
+    assert counted_out == {"de0.0", "code0.1", "fr0.0"}
+    assert masked.learns_all_before(40) and not masked.learns_all_before(41)
+    assert masked.digest(0, 40) == plain.digest(0, 40) and masked.digest(40, 20) != plain.digest(40, 20)
+
+
+def test_repeated_beginnings_count_for_nothing_and_documents_can_be_parted(
+    write_root: Callable[..., Path], write_tokens: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = write_root(tmp_path / "t", TREE)
+    (path,) = (root / "code").glob("part-00000.tokens")
+    write_tokens(path, TREE["code"][0], skipped={"code0.1": 12, "code0.2": 31})
+    write_catalogue(root, survey(root, [(file, "x") for file in sorted(root.rglob("*.tokens"))]))
+    stream = Stream.open(mixture(attention="document"), root)
+    whole = {token: place for shard in TREE["code"] for doc in shard.values() for place, token in enumerate(doc)}
+    for position in range(len(stream)):
+        sequence = stream.sequence(position)
+        assert sequence.lengths is not None
+        ends = [i + 1 for i, token in enumerate(sequence.tokens[:-1].tolist()) if token == EOD]
+        assert np.cumsum(sequence.lengths).tolist() == sorted({*ends, len(sequence.tokens) - 1})
+        if sequence.component != "code":
+            assert sequence.learned is None
+            continue
+        assert sequence.learned is not None
+        for target, counts in zip(sequence.tokens[1:].tolist(), sequence.learned.tolist(), strict=True):
+            document = (target - 800) // 30
+            assert target == EOD or counts == ((document != 1 or whole[target] >= 12) and document != 2)
