@@ -45,16 +45,19 @@ def _add_tokenize(commands: Commands) -> None:
 def _tokenize(options: argparse.Namespace) -> int:
     from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize
     from mixtures.tokenizer import open_tokenizer
+    from pipeline.lock import locked
+    from pipeline.lookup import url_key
 
     token_root = options.output.absolute()
     tokenizer = open_tokenizer(options.tokenizer)
     _refuse_unfinished(options.inputs)
-    jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer)
-    install_tokenizer(tokenizer, token_root)
-    left = [job for job in jobs if not is_done(job)]
-    if left:
-        _run(options, left)
-    catalogue = finish(jobs, token_root)
+    jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer, url_key)
+    with locked(token_root):
+        install_tokenizer(tokenizer, token_root)
+        left = [job for job in jobs if not is_done(job)]
+        if left:
+            _run(options, left)
+        catalogue = finish(jobs, token_root)
     totals = {folder: catalogue.tokens(folder) for folder in sorted(catalogue.folders)}
     if options.json:
         print_json({"shards": len(jobs), "done_earlier": len(jobs) - len(left), "tokens": totals})

@@ -1,4 +1,4 @@
-"""The commands of the training arm: train, export."""
+"""The commands of the training arm: train, trace, export."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
-from falconmix.commands import Commands, add
+from falconmix.commands import Commands, add, add_json
 
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands of this arm."""
     _add_train(commands)
+    _add_trace(commands)
     _add_export(commands)
 
 
@@ -41,6 +42,30 @@ def _train(options: argparse.Namespace) -> int:
         restart=options.restart,
         process=launched(os.environ),
     )
+
+
+def _add_trace(commands: Commands) -> None:
+    command = add(
+        commands,
+        "trace",
+        _trace,
+        "say which documents a training step holds, or which steps a page is seen in",
+        "falconmix trace run --step 1200 --rank 3\n  falconmix trace run --url https://example.org/page",
+    )
+    command.add_argument("folder", type=Path, metavar="RUN", help="folder of a run")
+    asked = command.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--step", type=int, metavar="N", help="the documents of step N, from 1")
+    asked.add_argument("--url", metavar="U", help="the steps in which a page is seen, in any spelling of its address")
+    command.add_argument("--rank", type=int, metavar="R", help="what process R sees of the step, from 0")
+    command.add_argument("--world", type=int, metavar="W", help="number of processes (default: as last checkpointed)")
+    command.add_argument("--tokens", type=Path, metavar="TOKENS", help="the token files, where they have moved")
+    add_json(command)
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from falconmix.tracing import trace_step, trace_url
+
+    return trace_step(options) if options.step is not None else trace_url(options)
 
 
 def _add_export(commands: Commands) -> None:

@@ -7,9 +7,9 @@ language and signals, by which a recipe's components choose; source and licence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -21,7 +21,10 @@ from mixtures.tokens import MEND
 _ROWS_PER_GROUP: Final = 4096
 
 
-def columns_path(tokens: Path) -> Path:
+AnyPath = TypeVar("AnyPath", bound=PurePath)
+
+
+def columns_path(tokens: AnyPath) -> AnyPath:
     """The columns of the documents of the token file `tokens`."""
     return tokens.with_suffix(".columns.parquet")
 
@@ -60,27 +63,26 @@ class ColumnWriter:
             self._waiting, self._rows = [], 0
 
 
-def read_columns(tokens: Path, names: Sequence[str] | None = None) -> pa.Table:
-    """Columns of all documents of a token file, all of them or those of `names` that it has. Raises TokenFileError."""
-    with _opened(tokens) as file:
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Those of the columns `names` that a file of columns has, of all its documents. Raises TokenFileError."""
+    with _opened(path) as file:
         known = file.schema_arrow.names
-        return file.read(columns=None if names is None else [name for name in names if name in known])
+        return file.read(columns=[name for name in names if name in known])
 
 
-def read_row(tokens: Path, document: int) -> dict[str, Any]:
-    """All columns of one document; reads its row group alone. Raises TokenFileError."""
-    with _opened(tokens) as file:
+def read_row(path: Path, document: int) -> dict[str, Any]:
+    """All columns of one document, out of a file of columns; reads its row group alone. Raises TokenFileError."""
+    with _opened(path) as file:
         for group in range(file.num_row_groups):
             n_rows = file.metadata.row_group(group).num_rows
             if document < n_rows:
                 row: dict[str, Any] = file.read_row_group(group).slice(document, 1).to_pylist()[0]
                 return row
             document -= n_rows
-    raise TokenFileError(f"{columns_path(tokens)}: has fewer rows than the token file has documents; {MEND}")
+    raise TokenFileError(f"{path}: has fewer rows than the token file has documents; {MEND}")
 
 
-def _opened(tokens: Path) -> parquet.ParquetFile:
-    path = columns_path(tokens)
+def _opened(path: Path) -> parquet.ParquetFile:
     try:
         return parquet.ParquetFile(path)
     except FileNotFoundError:

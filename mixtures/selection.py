@@ -35,7 +35,7 @@ def selected(component: Component, run: TokenRun, root: Folder) -> Pieces:
 def _of_piece(component: Component, files: Sequence[str], piece: tuple[int, int, int], root: Folder) -> Pieces:
     number, first, end = piece
     path = root.local(files[number])
-    table = read_columns(path, [condition.column for condition in component.where])
+    table = read_columns(columns_path(path), [condition.column for condition in component.where])
     meets = np.ones(table.num_rows, np.bool_)
     for condition in component.where:
         if condition.column not in table.column_names:

@@ -69,7 +69,9 @@ def install_tokenizer(tokenizer: Tokenizer, token_root: Path) -> Path:
     return path
 
 
-def plan_tokenize(inputs: Iterable[Path], token_root: Path, tokenizer: Tokenizer) -> list[TokenizeJob]:
+def plan_tokenize(
+    inputs: Iterable[Path], token_root: Path, tokenizer: Tokenizer, url_key: UrlKey = url_key
+) -> list[TokenizeJob]:
     """One job per shard, in order of their outputs.
 
     An input is the output of `falconmix curate` (its published sets keep their folder names), another folder of shards
@@ -83,7 +85,11 @@ def plan_tokenize(inputs: Iterable[Path], token_root: Path, tokenizer: Tokenizer
             if output in jobs:
                 raise InputError(f"{source} and {jobs[output].source} would both become {output}; rename one")
             jobs[output] = TokenizeJob(
-                source=source, output=output, tokenizer=token_root / TOKENIZER, tokenizer_digest=tokenizer.digest
+                source=source,
+                output=output,
+                tokenizer=token_root / TOKENIZER,
+                tokenizer_digest=tokenizer.digest,
+                url_key=url_key,
             )
     return [jobs[output] for output in sorted(jobs)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -124,6 +125,24 @@ class Stream:
     def span_of(self, file: str, document: int) -> tuple[int, int]:
         """First token of a document of a token file, and the first one after it."""
         return self._opened.documents(file).span(document)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every component with every token file that it draws from."""
+        for name, supply in self._supplies.items():
+            for file in supply.train.files:
+                yield name, file
+
+    def local(self, name: str) -> Path:
+        """Where a file of the token root can be opened."""
+        return self._opened.root.local(name)
+
+    def id_of(self, file: str, document: int) -> str:
+        """The id of a document of a token file."""
+        return self._opened.documents(file).id(document)
+
+    def documents_with_url(self, file: str, key: int) -> list[int]:
+        """Numbers of the documents of a token file whose URL has that key."""
+        return self._opened.documents(file).with_url_key(key)
 
     def positions(self, component: str, file: str, first: int, end: int) -> list[int]:
         """Where, in the whole training, tokens `first` up to `end` of a token file are seen, ascending."""

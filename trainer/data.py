@@ -7,7 +7,7 @@ already taken. A step never spans stages: the last one of a stage takes what is 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -85,6 +85,13 @@ class StepPlan:
             raise IndexError(f"step {number} of {len(self)}")
         index = bisect_left(self._stretches, number, key=lambda stretch: stretch.steps_before) - 1
         return self._stretches[index].step(number)
+
+    def at(self, position: int) -> Step:
+        """The step that takes the sequence at `position`. Raises IndexError."""
+        if not 0 <= position < self._stretches[-1].end:
+            raise IndexError(f"position {position} of {self._stretches[-1].end}")
+        stretch = self._stretches[bisect_right(self._stretches, position, key=lambda stretch: stretch.first) - 1]
+        return stretch.step(stretch.steps_before + (position - stretch.first) // stretch.batch + 1)
 
     def _add(self, span: StageSpan, stage: StageConfig) -> None:
         first, end = span.first, span.end

@@ -1,0 +1,64 @@
+"""Lineage of a run: the documents of one of its steps, and the steps in which a page is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixtures.document_index import UrlKey
+from mixtures.spec import Mixture
+from mixtures.stream import Stream
+from mixtures.strict import load
+from mixtures.trace import SameUrl, Seen, Sighting, documents_at, sightings
+from trainer import checkpoint, record
+from trainer.config import TrainConfig
+from trainer.data import Step, StepPlan, share
+from trainer.errors import MismatchError
+from trainer.parallel import Process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's sequences and steps, as its folder records them."""
+
+    stream: Stream
+    plan: StepPlan
+    world: int | None
+    """Processes of the latest checkpoint; None before the first."""
+
+    @classmethod
+    def open(cls, folder: Path, tokens: Path | None = None) -> Run:
+        """Open what a run was made of; `tokens` where the token files have moved.
+
+        Raises MismatchError where there is no run or the tokens are of another tokenizer, MixtureError where they are
+        gone or damaged.
+        """
+        written = record.read(folder)
+        if written is None:
+            raise MismatchError(f"{folder}: holds no run (run.json is missing); give the --output of `falconmix train`")
+        identity = written["identity"]
+        mixture = load(Mixture, identity["mixture"] | {"changes": written["changes"]}, name=str(folder / "run.json"))
+        recipe = identity["recipe"] | {"checkpoint": written["checkpoint"]}
+        config = load(TrainConfig, recipe, name=str(folder / "run.json"))
+        stream = Stream.open(mixture, tokens or Path(written["tokens"]))
+        if stream.tokenizer_digest != identity["tokenizer"]:
+            raise MismatchError(f"{tokens or written['tokens']}: not the tokens of this run: of another tokenizer")
+        latest = checkpoint.latest(folder / "checkpoints")
+        world = checkpoint.read_state(latest).world if latest else None
+        return cls(stream=stream, plan=StepPlan(stream.spans, config.stages), world=world)
+
+    def step(self, number: int) -> Step:
+        """The `number`th step. Raises MismatchError outside the run."""
+        if not 1 <= number <= len(self.plan):
+            raise MismatchError(f"step {number}: the run has the steps 1 to {len(self.plan)}; give one of them")
+        return self.plan.step(number)
+
+    def documents(self, step: Step, process: Process) -> list[Seen]:
+        """What one of the processes sees in a step, or all of them where there is one."""
+        return documents_at(self.stream, [step.first + row for row in share(step.count, process)])
+
+    def sightings(self, url: str, url_key: UrlKey, same: SameUrl) -> Iterator[tuple[Sighting, list[int]]]:
+        """Every document with that URL, and the steps that see it."""
+        for sighting in sightings(self.stream, url, url_key, same):
+            yield sighting, sorted({self.plan.at(position).number for position in sighting.positions})
