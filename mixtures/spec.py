@@ -166,18 +166,14 @@ class Mixture:
                 found[name] += share
         return {name: share for name, share in found.items() if share}
 
-    def fingerprint(self, position: int | None = None) -> str:
-        """BLAKE2b-128, as hex digits, of all that decides the sequence of samples or names it.
-
-        With a position: of all that decides the samples before it. Entries of the log that hold later leave it alone.
-        """
-        settled = self if position is None else replace(self, changes=self.changes_before(position))
-        content = json.dumps(asdict(settled), sort_keys=True, default=str)
+    def fingerprint(self) -> str:
+        """BLAKE2b-128, as hex digits, of everything that decides the sequence of samples or names it."""
+        decisive = asdict(self)
+        for change in decisive["changes"]:
+            if change["mask"] is not None and change["mask"]["digest"]:
+                del change["mask"]["file"]  # what it lists counts, not where it lies
+        content = json.dumps(decisive, sort_keys=True, default=str)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-    def changes_before(self, position: int) -> tuple[Change, ...]:
-        """Entries of the log that decide something before `position`."""
-        return tuple(change for change in self.changes if change.at < position)
 
 
 def load_mixture(recipe: str | Path) -> Mixture:

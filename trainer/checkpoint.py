@@ -54,7 +54,9 @@ class State:
     world: int
     fingerprint: str
     mixture: str
-    """Fingerprint of all in the mixture that decided the sequences up to `position`."""
+    """Fingerprint of the mixture with its log as it was."""
+    changes: int
+    """Entries that the log had."""
     next_sequences: int
     next_digest: str
     metrics_bytes: int

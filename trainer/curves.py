@@ -128,6 +128,8 @@ def _draw_components(axes: Any, held_out: list[Record]) -> None:
             measured = [record for record in held_out if record["stage"] == stage and name in record["components"]]
             axes.plot([r["tokens"] for r in measured], [r["components"][name] for r in measured], **style)
     axes.set_ylabel("held out, by component")
+    if not held_out:
+        return
     axes.legend(loc="upper right", frameon=False, ncols=2, fontsize=8)
 
 

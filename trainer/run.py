@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -178,12 +178,7 @@ def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Traine
     """Where the checkpoint stood. Raises MismatchError where it is of another recipe or the data has changed."""
     if state.fingerprint != order.identity.fingerprint:
         raise MismatchError(f"{path}: made by another recipe, mixture or tokenizer; remove it, or --restart")
-    stream = order.stream
-    if stream.schedule.mixture.fingerprint(state.position) != state.mixture:
-        raise MismatchError(
-            f"{path}: the mixture's log has been changed before position {state.position}, where this run stands; "
-            "entries may only be added from there on: restore the log, or --restart"
-        )
+    stream = _stream_then(order, path, state)
     if state.next_sequences and stream.digest(state.position, state.next_sequences) != state.next_digest:
         raise MismatchError(
             f"{order.tokens}: the sequences from position {state.position} on are not those that {path} was to go on "
@@ -199,6 +194,21 @@ def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Traine
         saved_step=state.step,
         held_out=state.held_out,
     )
+
+
+def _stream_then(order: _Order, path: Path, state: checkpoint.State) -> Stream:
+    """The stream that the checkpoint was to go on with: without entries that the log has got since.
+
+    Raises MismatchError where the log was changed otherwise.
+    """
+    mixture = order.stream.schedule.mixture
+    then, since = replace(mixture, changes=mixture.changes[: state.changes]), mixture.changes[state.changes :]
+    if then.fingerprint() != state.mixture or any(change.at < state.position for change in since):
+        raise MismatchError(
+            f"{path}: entries of the mixture's log are gone or changed, or added before position {state.position}, "
+            "where this run stands; the log may only grow, from there on: restore it, or --restart"
+        )
+    return Stream.open(then, order.tokens) if since else order.stream
 
 
 def _setting(order: _Order, mesh: DeviceMesh, process: Process, *, metrics_bytes: int) -> Setting:

@@ -94,7 +94,6 @@ def test_what_comes_before_an_entry_stays(log: list[dict[str, Any]], more: list[
     old, new = Schedule(before), Schedule(after)
     assert len(old) == len(new) == 200
     assert [old.at(position) for position in range(first)] == [new.at(position) for position in range(first)]
-    assert before.fingerprint(first) == after.fingerprint(first)
     assert (before.fingerprint() == after.fingerprint()) == (not later)
 
 
@@ -158,7 +157,6 @@ def test_a_list_of_documents_is_read_beside_the_recipe_and_fixed(tmp_path: Path)
     with pytest.raises(RecipeError, match=r"removed\.txt: changed while it was in use; add a new entry"):
         mask.ids()
     assert load_mixture(recipe).fingerprint() != before
-    assert load_mixture(recipe).fingerprint(7) == read.fingerprint(7)
     listed.unlink()
     with pytest.raises(RecipeError, match=r"removed\.txt: cannot be read"):
         load_mixture(recipe)
