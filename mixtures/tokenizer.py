@@ -78,6 +78,16 @@ def digest(content: str) -> str:
     return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+def check_same(path: Path, expected: str) -> None:
+    """Refuse a tokenizer.json whose digest is not `expected`, that of the tokens beside it. Raises TokenizerError."""
+    try:
+        found = digest(_read(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TokenizerError(f"{path}: not a tokenizer ({error}); restore the one the tokens were made with") from error
+    if found != expected:
+        raise TokenizerError(f"{path}: not the tokenizer that the tokens were made with; restore it, or tokenise again")
+
+
 def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
     """Train a byte-level BPE with Falcon's pre-tokenisers and special tokens; returns a tokenizer.json.
 

@@ -18,7 +18,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
+from mixtures.catalogue import TOKENIZER
 from mixtures.stream import Stream
+from mixtures.tokenizer import check_same
 from trainer import checkpoint, curves, record
 from trainer.build import Trained, blank, initialise
 from trainer.config import TrainConfig, load_recipe, mixture_of
@@ -92,6 +94,7 @@ def _ordered(recipe: str | Path, tokens: Path, output: Path) -> _Order:
             f"recipe {config.name}: model.vocab is {config.model.vocab}, but the tokenizer of {tokens} has "
             f"{stream.vocab_size} tokens; raise model.vocab to that or more"
         )
+    check_same(tokens / TOKENIZER, stream.tokenizer_digest)  # export will give it to the model's users
     identity = Identity.of(config, mixture, stream.tokenizer_digest)
     return _Order(config=config, stream=stream, tokens=tokens, output=output, identity=identity)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mixtures.errors import TokenizerError
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint, loop
@@ -217,3 +218,16 @@ def test_it_says_what_it_is_and_where_the_curves_are(recipe: Path, run: Run, cap
     shown = capsys.readouterr().out
     assert "tiny: 1 process(es); the first holds 99,072 of 99,072 parameter bytes" in shown
     assert f"curves so far in {output}/curves.html" in shown
+
+
+def test_another_tokenizer_beside_the_tokens_is_refused(recipe: Path, tokens: Path, tmp_path: Path) -> None:
+    shutil.copytree(tokens, tmp_path / "tokens")
+    changed = json.loads((tokens / "tokenizer.json").read_text())
+    changed["pre_tokenizer"] = None
+    (tmp_path / "tokens" / "tokenizer.json").write_text(json.dumps(changed))
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json: not the tokenizer that the tokens were made with"):
+        train(recipe, tokens=tmp_path / "tokens", output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "tokens" / "tokenizer.json").write_text("{")
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json: not a tokenizer .*; restore the one"):
+        train(recipe, tokens=tmp_path / "tokens", output=tmp_path / "run")
