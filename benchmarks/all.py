@@ -62,6 +62,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         line=f"extraction.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl --rounds 2", render=render.extraction
     ),
     "langid": Benchmark(line=f"langid.py --input {DATA}/langid", render=render.langid),
+    "decontamination": Benchmark(
+        line=f"decontamination.py --input {DATA}/text --tokenizer {DATA}/models/falcon_tokenizer.json",
+        render=render.decontamination,
+    ),
     "corrections-pages": Benchmark(line=f"corrections.py --input {RUN}/work/extracted", render=render.corrections),
     "corrections-novels": Benchmark(
         line=f"corrections.py --input {DATA}/text --chunk-words 300", render=render.corrections
