@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falconmix.commands import Commands, add, add_engine, add_json, print_json
 
 if TYPE_CHECKING:
+    from mixtures.holdings import Holdings
     from mixtures.shards import TokenizeJob
+    from mixtures.spec import Mixture
 
 
 def add_commands(commands: Commands) -> None:
@@ -110,21 +113,108 @@ def _add_mix(commands: Commands) -> None:
         "falconmix mix falcon2-11b --plan --tokens tokens",
     )
     command.add_argument("recipe", metavar="RECIPE", help="a mixture recipe, by name or file")
-    command.add_argument("--plan", action="store_true", required=True, help="tokens and epochs per stage and component")
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--plan", action="store_true", help="tokens and epochs per stage and component, and warnings")
+    what.add_argument(
+        "--estimate-weights", action="store_true", help="weights for languages by what there is of each; needs --tokens"
+    )
     command.add_argument("--tokens", type=Path, metavar="TOKENS", help="token files to plan with")
+    command.add_argument("--html", type=Path, metavar="FILE", help="draw the plan over training time in one page")
+    command.add_argument(
+        "--temperature",
+        type=_positive_fraction,
+        metavar="T",
+        help="share ∝ tokens^(1/T): 1 keeps proportions, more evens them out (default 10/3, the exponent .3 of mT5)",
+    )
+    command.add_argument("--out-of", type=_whole, metavar="N", help="sum of the weights (default 100)")
     add_json(command)
 
 
+def _positive_fraction(text: str) -> Fraction:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0; write 2, 3.3 or 10/3")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
 def _mix(options: argparse.Namespace) -> int:
+    return _estimate(options) if options.estimate_weights else _plan(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from mixtures.plan import available_tokens, plan, plan_text
+    from mixtures.plan import known_values, plan, plan_text
+    from mixtures.plan_page import plan_page
     from mixtures.spec import load_mixture
 
+    _refuse(options, ("temperature", "out_of"), "--plan")
     mixture = load_mixture(options.recipe)
-    made = plan(mixture, available_tokens(mixture, options.tokens) if options.tokens else None)
+    found = _holdings(mixture, options.tokens) if options.tokens else None
+    made = plan(mixture, found, known_values(options.recipe))
+    if options.html:
+        _write(options.html, plan_page(made))
     if options.json:
         print_json(asdict(made))
     else:
         print(plan_text(made))
     return 0
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from mixtures.errors import RecipeError
+    from mixtures.estimate import OUT_OF, TEMPERATURE, estimate_text, estimates
+    from mixtures.spec import load_mixture
+
+    _refuse(options, ("html",), "--estimate-weights")
+    if not options.tokens:
+        raise RecipeError("--estimate-weights weighs by what there is: give the token files with --tokens TOKENS")
+    mixture = load_mixture(options.recipe)
+    found = _holdings(mixture, options.tokens)
+    made = estimates(mixture, found, options.temperature or TEMPERATURE, options.out_of or OUT_OF)
+    if options.json:
+        print_json({"groups": [asdict(one) for one in made]})
+    else:
+        print("\n".join(["groups:", *(estimate_text(one, found) for one in made)]))
+    return 0
+
+
+def _holdings(mixture: Mixture, token_root: Path) -> Holdings:
+    """What there is, plan files made; nobody else may write to the token files meanwhile."""
+    from mixtures.catalogue import read_catalogue
+    from mixtures.holdings import holdings
+    from pipeline.lock import locked
+
+    read_catalogue(token_root)  # first: a lock makes its folder
+    with locked(token_root):
+        return holdings(mixture, token_root, lambda line: print(f"mix: {line}", file=sys.stderr))
+
+
+def _refuse(options: argparse.Namespace, names: tuple[str, ...], beside: str) -> None:
+    from mixtures.errors import RecipeError
+
+    for name in names:
+        if getattr(options, name) is not None:
+            raise RecipeError(f"--{name.replace('_', '-')} says nothing to {beside}; leave one of them out")
+
+
+def _write(path: Path, page: str) -> None:
+    from pipeline.errors import UsageError
+
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); give a file in a folder that exists"
+        ) from error

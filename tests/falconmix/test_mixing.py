@@ -5,10 +5,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from falconmix.cli import main
+from mixtures.errors import TokenFileError
+from mixtures.spec import load_mixture
+from mixtures.stream import Stream
 from mixtures.tokens import open_tokens
 from tests.trainer.corpus import MIXTURE, documents, write_tokens
 
@@ -159,4 +164,99 @@ def test_a_plan_over_token_files_tells_epochs_and_warns(falconmix: Falconmix, to
 def test_what_cannot_be_planned_gets_one_line(falconmix: Falconmix, arguments: list[str], message: str) -> None:
     code, out, error = falconmix("mix", *arguments, "--plan")
     assert (code, out, error.count("\n")) == (2, "", 1)
+    assert message in error
+    assert not Path("nowhere").exists()
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "mixture.yaml"
+    path.write_text(MIXTURE)
+    return path
+
+
+def test_a_plan_is_drawn_in_one_page(falconmix: Falconmix, tokens: Path, recipe: Path, tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    code, out, _ = falconmix("mix", recipe, "--plan", "--tokens", tokens, "--html", page)
+    text = page.read_text(encoding="utf-8")
+    assert (code, text.count("<svg xmlns")) == (0, 2)
+    assert out.splitlines()[0].split()[:3] == ["stage", "context", "component"]
+    assert falconmix("mix", recipe, "--plan", "--tokens", tokens, "--html", page)[0] == 0
+    assert page.read_text(encoding="utf-8") == text
+    code, _, error = falconmix("mix", recipe, "--plan", "--html", tmp_path / "nowhere" / "plan.html")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "plan.html: cannot be written (No such file or directory); give a file in a folder that exists" in error
+
+
+def test_a_plan_names_what_is_missing_and_does_not_stop_there(
+    falconmix: Falconmix, tokens: Path, recipe: Path, tmp_path: Path
+) -> None:
+    recipe.write_text(MIXTURE.replace("tokens: [code]", "tokens: [code, kode]"))
+    code, out, _ = falconmix("mix", recipe, "--plan", "--tokens", tokens, "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert "code: no token folder matches kode; tokenise it or take it out of the recipe" in plan["warnings"]
+    assert {row["available"] is None for row in plan["rows"] if row["component"] == "code"} == {True}
+    assert {row["available"] is None for row in plan["rows"] if row["component"] != "code"} == {False}
+
+
+def test_a_plan_makes_what_best_fit_packing_looks_up(
+    falconmix: Falconmix, tokens: Path, recipe: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(tokens, tmp_path / "t")
+    recipe.write_text(MIXTURE.replace("held_out: 1/8", "held_out: 1/8\npacking: best_fit"))
+    with pytest.raises(TokenFileError, match="no such plan for component 'English'; make it with `falconmix mix"):
+        Stream.open(load_mixture(recipe), root)
+    code, out, error = falconmix("mix", recipe, "--plan", "--tokens", root, "--json")
+    assert (code, error.splitlines()[0]) == (0, "mix: English: windows of 16 tokens")
+    rows = json.loads(out)["rows"]
+    assert all(0 <= row["padding"] < 0.5 and row["windows"] > 0 and row["left_over"] is None for row in rows)
+    assert len(Stream.open(load_mixture(recipe), root).sequence(0).tokens) == 17
+    assert falconmix("mix", recipe, "--plan", "--tokens", root, "--json")[1:] == (out, "")
+    assert not (root / ".lock").exists()
+
+
+def test_weights_are_estimated_and_can_be_pasted(falconmix: Falconmix, tokens: Path, recipe: Path) -> None:
+    members = "shares: {technical: 1, code: 1}"
+    text = MIXTURE.replace("stages:", f"groups:\n  - {{name: both, out_of: 2, {members}}}\nstages:", 1)
+    recipe.write_text(text)
+    weigh = ("mix", recipe, "--estimate-weights", "--tokens", tokens)
+    code, out, error = falconmix(*weigh, "--json")
+    (group,) = json.loads(out)["groups"]
+    assert (code, error, group["group"], sum(group["shares"].values())) == (0, "", "both", 100)
+    code, out, _ = falconmix(*weigh, "--temperature", "1", "--out-of", "1000")
+    shares = yaml.safe_load(out)["groups"][0]["shares"]["value"]
+    there = {row["component"]: row["available"] for row in _rows(falconmix, recipe, tokens)}
+    assert sum(shares.values()) == 1000
+    assert shares["code"] == round(1000 * there["code"] / (there["code"] + there["technical"]))
+    recipe.write_text(text.split("groups:")[0] + out + "stages:" + text.split("stages:")[1])
+    assert falconmix("mix", recipe, "--plan")[0] == 0
+
+
+def _rows(falconmix: Falconmix, recipe: Path, tokens: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(falconmix("mix", recipe, "--plan", "--tokens", tokens, "--json")[1])["rows"]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--estimate-weights", "give the token files with --tokens TOKENS"),
+        (
+            "--estimate-weights --tokens t --html p.html",
+            "--html says nothing to --estimate-weights; leave one of them out",
+        ),
+        ("--plan --temperature 2", "--temperature says nothing to --plan; leave one of them out"),
+        ("--plan --estimate-weights", "not allowed with argument"),
+        ("--estimate-weights --temperature 0", "'0' is not a number above 0; write 2, 3.3 or 10/3"),
+        ("--estimate-weights --out-of 1.5", "'1.5' is not a whole number, 1 or more"),
+        ("", "one of the arguments --plan --estimate-weights is required"),
+    ],
+)
+def test_options_that_do_not_go_together(falconmix: Falconmix, capsys: Any, arguments: str, message: str) -> None:
+    try:
+        code, _, error = falconmix("mix", "demo", *arguments.split())
+    except SystemExit as left:
+        code, error = left.code, capsys.readouterr().err
+    assert code == 2
     assert message in error

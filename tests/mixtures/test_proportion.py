@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.proportion import apportioned, proportional
+from mixtures.proportion import apportioned, proportional, proportional_within
 
 sizes_of = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 10**14), min_size=1)
 temperatures = st.fractions(Fraction(1), Fraction(20), max_denominator=50)
@@ -74,3 +74,34 @@ def test_largest_remainders_are_rounded_up(parts: dict[str, Fraction], out_of: i
 def test_refusals(sizes: dict[str, int], temperature: int, out_of: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         proportional(sizes, Fraction(temperature), out_of)
+
+
+@given(sizes_of, temperatures, st.integers(1, 1000), st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 400)))
+@settings(deadline=None, max_examples=200)
+def test_no_weight_is_above_its_most_and_the_others_keep_their_proportions(
+    sizes: dict[str, int], temperature: Fraction, out_of: int, most: dict[str, int]
+) -> None:
+    try:
+        weights = proportional_within(sizes, temperature, out_of, most)
+    except ValueError as error:
+        assert "allow more" in str(error) or "give a greater `out_of`" in str(error)
+        assert "allow more" not in str(error) or sum(most[name] for name in sizes) < out_of
+        return
+    assert sum(weights.values()) == out_of and list(weights) == list(sizes)
+    assert all(weights[name] <= most.get(name, out_of) for name in sizes)
+    roots = {name: size ** float(1 / temperature) for name, size in sizes.items()}
+    if all(out_of * roots[name] / sum(roots.values()) < most.get(name, out_of) - 0.001 for name in sizes):
+        assert weights == proportional(sizes, temperature, out_of)
+    free = [name for name in sizes if weights[name] < most.get(name, out_of + 1)]
+    for a, b in pairwise(free):
+        expected = (weights[a] + weights[b]) * roots[a] / (roots[a] + roots[b])
+        assert abs(weights[a] - expected) < 1.001
+
+
+def test_what_a_cap_frees_goes_to_the_others() -> None:
+    sizes = {"a": 60, "b": 20, "c": 20}
+    assert proportional_within(sizes, Fraction(1), 100, {"a": 40}) == {"a": 40, "b": 30, "c": 30}
+    assert proportional_within(sizes, Fraction(1), 100, {"a": 40, "b": 25}) == {"a": 40, "b": 25, "c": 35}
+    assert proportional_within(sizes, Fraction(1), 100, {"a": 40, "b": 25, "c": 35}) == {"a": 40, "b": 25, "c": 35}
+    with pytest.raises(ValueError, match="most: only 99 of 100 when all are at their most; allow more"):
+        proportional_within(sizes, Fraction(1), 100, {"a": 40, "b": 25, "c": 34})
