@@ -8,12 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from falconmix import decontamination
 from falconmix.commands import Commands, add, add_engine, add_json, print_json
 
 if TYPE_CHECKING:
     from mixtures.holdings import Holdings
-    from mixtures.shards import TokenizeJob
     from mixtures.spec import Mixture
+    from mixtures.tokenization import TokenizeJob
 
 
 def add_commands(commands: Commands) -> None:
@@ -41,12 +42,14 @@ def _add_tokenize(commands: Commands) -> None:
         "--tokenizer", required=True, metavar="NAME|FILE", help="a tokenizer.json, or a name on the hub"
     )
     command.add_argument("--output", required=True, type=Path, metavar="TOKENS", help="folder of the token files")
+    decontamination.add_options(command)
     add_engine(command)
     add_json(command)
 
 
 def _tokenize(options: argparse.Namespace) -> int:
     from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize
+    from mixtures.tokenization import Rules
     from mixtures.tokenizer import open_tokenizer
     from pipeline.lock import locked
     from pipeline.lookup import url_key
@@ -54,7 +57,9 @@ def _tokenize(options: argparse.Namespace) -> int:
     token_root = options.output.absolute()
     tokenizer = open_tokenizer(options.tokenizer)
     _refuse_unfinished(options.inputs)
-    jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer, url_key)
+    evaluation = decontamination.settings_of(options)
+    rules = Rules(url_key=url_key, decontamination=evaluation)
+    jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer, rules)
     with locked(token_root):
         install_tokenizer(tokenizer, token_root)
         left = [job for job in jobs if not is_done(job)]
@@ -62,12 +67,16 @@ def _tokenize(options: argparse.Namespace) -> int:
             _run(options, left)
         catalogue = finish(jobs, token_root)
     totals = {folder: catalogue.tokens(folder) for folder in sorted(catalogue.folders)}
+    found = decontamination.summary(evaluation, [job.output for job in jobs]) if evaluation else None
     if options.json:
-        print_json({"shards": len(jobs), "done_earlier": len(jobs) - len(left), "tokens": totals})
+        counts = {"shards": len(jobs), "done_earlier": len(jobs) - len(left), "tokens": totals}
+        print_json(counts | ({"decontamination": found} if found else {}))
         return 0
     print(f"{len(jobs)} shard(s), {len(jobs) - len(left)} finished earlier")
     for folder, n in totals.items():
         print(f"  {folder:<32} {n:>14,} tokens")
+    for line in decontamination.summary_lines(found) if found else ():
+        print(line)
     return 0
 
 
@@ -80,7 +89,7 @@ def _refuse_unfinished(inputs: list[Path]) -> None:
 
 
 def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:
-    from mixtures.shards import tokenize_shard
+    from mixtures.tokenization import tokenize_shard
     from pipeline.errors import WorkError
     from pipeline.ray_engine import RayEngine
 

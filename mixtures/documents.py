@@ -45,6 +45,11 @@ class Batch:
             return [None] * len(self.ids)
         return self.columns.column(name).to_pylist()  # type: ignore[no-any-return]
 
+    def taken(self, rows: list[int]) -> Batch:
+        """The documents of these numbers."""
+        columns = self.columns.take(pa.array(rows, pa.int64()))
+        return Batch(ids=[self.ids[i] for i in rows], texts=[self.texts[i] for i in rows], columns=columns)
+
 
 def shard_stem(path: Path) -> str:
     """File name without the suffix that `read_documents` knows. Raises InputError for another kind of file."""

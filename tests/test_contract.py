@@ -7,7 +7,8 @@ import pytest
 
 from mixtures.document_index import open_documents
 from mixtures.documents import read_documents
-from mixtures.shards import TokenizeJob, install_tokenizer, plan_tokenize, tokenize_shard
+from mixtures.shards import install_tokenizer, plan_tokenize
+from mixtures.tokenization import Rules, tokenize_shard
 from mixtures.tokenizer import open_tokenizer, train_bpe
 from mixtures.tokens import open_tokens
 from pipeline.shards import document_shards
@@ -43,7 +44,7 @@ def test_the_columns_that_mixtures_read_are_declared_as_text():
     assert not any(DOCUMENT.field(name).nullable for name in COLUMNS)
     defaults = inspect.signature(read_documents).parameters
     assert (defaults["id_column"].default, defaults["text_column"].default) == COLUMNS
-    assert (TokenizeJob.id_column, TokenizeJob.text_column) == COLUMNS
+    assert (Rules.id_column, Rules.text_column) == COLUMNS
 
 
 def test_every_published_id_is_found_in_the_token_files(published, tmp_path):

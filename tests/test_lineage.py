@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from mixtures.shards import finish, install_tokenizer, plan_tokenize, tokenize_shard
+from mixtures.shards import finish, install_tokenizer, plan_tokenize
 from mixtures.spec import load_mixture
 from mixtures.stream import Stream
+from mixtures.tokenization import tokenize_shard
 from mixtures.tokenizer import open_tokenizer, train_bpe
 from pipeline.why import why
 

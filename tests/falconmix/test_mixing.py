@@ -260,3 +260,21 @@ def test_options_that_do_not_go_together(falconmix: Falconmix, capsys: Any, argu
         code, error = left.code, capsys.readouterr().err
     assert code == 2
     assert message in error
+
+
+def test_evaluation_sets_are_kept_out(
+    falconmix: Falconmix, inputs: list[Path], tokenizer: Path, tmp_path: Path
+) -> None:
+    shared = documents("code", 20)[3]
+    (tmp_path / "set.jsonl").write_text(json.dumps({"question": shared}) + "\n")
+    command = ("tokenize", *inputs, "--tokenizer", tokenizer, "--decontaminate", tmp_path / "set.jsonl")
+    code, out, _ = falconmix(*command, "--output", tmp_path / "t", "--workers", "1", "--json")
+    assert code == 0
+    found = json.loads(out)["decontamination"]
+    assert (found["ngram"], found["on_hit"], found["documents"]) == (13, "drop", {"drop": 1})
+    assert found["evaluation"] == {"set.jsonl": {"items": 1, "unusable": [], "documents": 1}}
+    code, out, _ = falconmix(*command, "--output", tmp_path / "t", "--workers", "1")
+    assert code == 0 and "3 shard(s), 3 finished earlier" in out
+    assert "decontamination, 13 words: 1 dropped" in out
+    code, _, err = falconmix(*command[:-1], tmp_path / "none.jsonl", "--output", tmp_path / "t")
+    assert code == 2 and "none.jsonl" in err

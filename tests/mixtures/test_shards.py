@@ -4,15 +4,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from mixtures.catalogue import read_catalogue
-from mixtures.document_index import documents_path, open_documents
+from mixtures.columns import columns_path, read_columns, read_row
+from mixtures.contamination import hits_path
+from mixtures.decontaminate import plan_decontamination
+from mixtures.document_index import documents_path, open_documents, url_key
 from mixtures.errors import InputError, TokenFileError, TokenizerError
-from mixtures.shards import TokenizeJob, finish, install_tokenizer, is_done, plan_tokenize, tokenize_shard
+from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize
+from mixtures.tokenization import Rules, TokenizeJob, tokenize_shard
 from mixtures.tokenizer import Tokenizer, open_tokenizer, train_bpe
 from mixtures.tokens import open_tokens
 
@@ -103,7 +108,8 @@ def test_same_bytes_in_any_order_and_under_any_hash_seed(
     install_tokenizer(tokenizer, tmp_path / "b")
     jobs = plan_tokenize([out], tmp_path / "b", tokenizer)
     program = (
-        "import sys; from pathlib import Path; from mixtures.shards import *; p = [Path(a) for a in sys.argv[1:]];"
+        "import sys; from pathlib import Path; from mixtures.shards import *; from mixtures.tokenization import *;"
+        "from mixtures.tokenizer import *; p = [Path(a) for a in sys.argv[1:]];"
         "jobs = plan_tokenize([p[0]], p[1], open_tokenizer(p[1] / 'tokenizer.json'))[::-1];"
         "[tokenize_shard(j) for j in jobs]; finish(jobs, p[1])"
     )
@@ -178,3 +184,72 @@ def test_inputs_that_cannot_be_planned(tmp_path: Path, tokenizer: Tokenizer, wri
     one, two = (write_jsonl(tmp_path / name / "code.jsonl", [{"text": "x"}]) for name in ("a", "b"))
     with pytest.raises(InputError, match=r"would both become .*code\.tokens; rename one"):
         plan(one, two)
+
+
+def test_repeated_beginnings_become_tokens_that_the_loss_passes_over(
+    tmp_path: Path, tokenizer: Tokenizer, write_jsonl: Callable[..., Path]
+) -> None:
+    thread = "One fine day. Ein schöner Tag. Two more"
+    cuts = [0, len("One fine"), len("One fine day. Ein schö".encode()), len(thread.encode())]
+    rows = [{"id": str(cut), "text": thread, "repeated_prefix": cut} for cut in cuts]
+    (job,) = tokenized(
+        [write_jsonl(tmp_path / "talk.jsonl", [*rows, {"id": "none", "text": "x"}])], tmp_path / "t", tokenizer
+    )
+    documents = open_documents(job.output, open_tokens(job.output).header)
+    ids = tokenizer.encode_batch([thread])[0].tolist()
+    for number, cut in enumerate(cuts):
+        n = int(documents.skipped[number])
+        assert len(tokenizer.engine.decode(ids[:n]).encode()) <= cut
+        assert n == len(ids) or len(tokenizer.engine.decode(ids[: n + 1]).encode()) > cut
+    assert [int(n) for n in documents.skipped[[0, 3, 4]]] == [0, len(ids), 0]
+    catalogue = read_catalogue(tmp_path / "t")
+    assert catalogue.folders["talk"][0].skipped == int(documents.skipped.sum())
+    bad = write_jsonl(tmp_path / "bad.jsonl", [{"id": "x", "text": "schön", "repeated_prefix": 4}])
+    (job,) = plan_tokenize([bad], tmp_path / "t", tokenizer)
+    with pytest.raises(InputError, match="document x: repeated_prefix is 4, which ends outside its text or inside"):
+        tokenize_shard(job)
+
+
+def test_what_is_known_of_documents_stays_beside_their_tokens(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = tmp_path / "in" / "a.parquet"
+    path.parent.mkdir()
+    urls = ["http://b.example/", None, "http://a.example/", "http://b.example/"]
+    table = {"id": list("wxyz"), "text": ["a", "b", "c", "d"], "url": urls, "score": [0.5, None, 1.5, 2.0]}
+    parquet.write_table(pa.table(table), path)
+    (job,) = tokenized([path], tmp_path / "t", tokenizer)
+    documents = open_documents(job.output, open_tokens(job.output).header)
+    for url, numbers in (("http://b.example/", [0, 3]), ("http://a.example/", [2]), ("http://c.example/", [])):
+        key = url_key(url)
+        assert key is not None and documents.with_url_key(key) == numbers
+    assert read_row(columns_path(job.output), 2) == {"id": "y", "url": "http://a.example/", "score": 1.5}
+    assert read_columns(columns_path(job.output), ["score", "other"]).to_pydict() == {"score": [0.5, None, 1.5, 2.0]}
+    columns_path(job.output).unlink()
+    assert not is_done(job)
+
+
+@pytest.mark.parametrize("on_hit", ["drop", "mask"])
+def test_documents_that_share_ngrams_with_evaluation_sets(
+    tmp_path: Path, tokenizer: Tokenizer, write_jsonl: Callable[..., Path], on_hit: Literal["drop", "mask"]
+) -> None:
+    item = "the lamplighter counted nine and twenty windows before the snow began to fall"
+    (tmp_path / "set.txt").write_text(item)
+    texts = ["A day.", f"So {item}, they say.", "Another day."]
+    source = write_jsonl(tmp_path / "d.jsonl", [{"id": str(i), "text": text} for i, text in enumerate(texts)])
+    rules = Rules(decontamination=plan_decontamination([tmp_path / "set.txt"], on_hit=on_hit))
+    install_tokenizer(tokenizer, tmp_path / "t")
+    (job,) = plan_tokenize([source], tmp_path / "t", tokenizer, rules)
+    tokenize_shard(job)
+    documents = open_documents(job.output, open_tokens(job.output).header)
+    ids = [documents.id(i) for i in range(len(documents))]
+    assert ids == (["0", "2"] if on_hit == "drop" else ["0", "1", "2"])
+    assert read_columns(columns_path(job.output), ["id"])["id"].to_pylist() == ids
+    masked = [i for i in range(len(ids)) if documents.skipped[i]]
+    assert [ids[i] for i in masked] == ([] if on_hit == "drop" else ["1"])
+    assert all(int(documents.skipped[i]) == documents.span(i)[1] - documents.span(i)[0] for i in masked)
+    rows = parquet.read_table(hits_path(job.output)).to_pylist()
+    assert {(row["id"], row["action"]) for row in rows} == {("1", on_hit)}
+    assert is_done(job)
+    (plain,) = plan_tokenize([source], tmp_path / "t", tokenizer)
+    assert not is_done(plain)
+    hits_path(job.output).unlink()
+    assert not is_done(job)

@@ -4,7 +4,8 @@ import json
 import random
 from pathlib import Path
 
-from mixtures.shards import finish, install_tokenizer, plan_tokenize, tokenize_shard
+from mixtures.shards import finish, install_tokenizer, plan_tokenize
+from mixtures.tokenization import tokenize_shard
 from mixtures.tokenizer import open_tokenizer, train_bpe
 
 FOLDERS = ("RefinedWeb-English", "RefinedWeb-Europe/lang=de", "technical", "code", "conversational")
