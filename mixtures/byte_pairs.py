@@ -1,0 +1,405 @@
+"""Kernels of byte-level byte-pair encoding: from UTF-8 to pieces, from pieces to token ids.
+
+A text is cut into pieces as Hugging Face's `tokenizers` cuts it (`Punctuation`, the expression of `ByteLevel`, `Digits`,
+`Split` into three digits), each piece is encoded by merging pairs, lowest rank first and leftmost among equals, and
+short pieces are remembered. What the kernels know of a tokenizer is in `Model`; `mixtures.byte_level` makes it.
+
+All kernels are in this one file, because numba does not notice a change in a kernel that it calls from another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+LETTER: Final = 1
+NUMBER: Final = 2
+SPACE: Final = 3
+KINDS: Final = 3
+"""Bits of a class that hold its kind: 0 (anything else), LETTER, NUMBER or SPACE."""
+PUNCTUATION: Final = 4
+"""Bit of a class: pieces end where it changes."""
+NUMERIC: Final = 1
+"""Bit of a byte: pieces end where it changes."""
+DIGIT: Final = 2
+"""Bit of a byte: three in a row are a piece of their own."""
+
+_WORD_BYTES: Final = 32
+"""Longer pieces are not remembered."""
+_WORD_IDS: Final = 7
+"""Nor are pieces of more ids; a slot of `memory` has 16 numbers: sizes, 8 of bytes, 7 of ids."""
+_SCAN_SYMBOLS: Final = 64
+"""Up to here the lowest rank is looked for along the piece, beyond it is kept in a heap."""
+_NO_RANK: Final = 2**31 - 1
+_NO_PAIR: Final = np.uint64(2**64 - 1)
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+_REMOVED: Final = -1
+
+Bytes = NDArray[np.uint8]
+Ids = NDArray[np.uint32]
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+
+class Model(NamedTuple):
+    """A tokenizer's tables."""
+
+    classes: Bytes
+    """[0x110000], by code point: kind and PUNCTUATION."""
+    byte_flags: Bytes
+    """[256]: NUMERIC and DIGIT, as far as the layout splits there."""
+    byte_ids: NDArray[np.int32]
+    """[256]: id of each byte's symbol; negative where it has none, and is left out."""
+    pairs: NDArray[np.uint64]
+    """[slots], a power of two: left id << 32 | right id, open addressing."""
+    ranks: NDArray[np.int32]
+    """[slots]: rank of the pair."""
+    merged: NDArray[np.int32]
+    """[merges]: id that the merge of each rank makes."""
+    symbols: NDArray[np.int32]
+    """[vocabulary]: how many symbols an id stands for."""
+    unique: bool
+    """Whether no two merges make the same id."""
+
+
+def _compiled(function: Kernel) -> Kernel:
+    """Return `function` compiled at its first call, machine code kept on disk where there is a folder for it."""
+    try:
+        return cast(Kernel, njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # numba's "no locator available"
+        return cast(Kernel, njit(nogil=True)(function))
+
+
+def empty_memory(slots: int) -> Ids:
+    """Room for `slots` (a power of two) remembered pieces; later ones take the place of earlier ones."""
+    return np.zeros((slots, 16), np.uint32)
+
+
+@_compiled
+def point_at(text: Bytes, at: int) -> tuple[int, int]:
+    """Code point that starts at byte `at` of valid UTF-8, and its bytes."""
+    first = np.int64(text[at])
+    if first < 0x80:
+        return first, 1
+    second = np.int64(text[at + 1]) & 0x3F
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | second, 2
+    third = np.int64(text[at + 2]) & 0x3F
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | second << 6 | third, 3
+    return (first & 0x07) << 18 | second << 12 | third << 6 | np.int64(text[at + 3]) & 0x3F, 4
+
+
+@_compiled
+def run_end(text: Bytes, at: int, end: int, of_class: int, classes: Bytes) -> int:
+    """Where the code points of class `of_class` end that start at `at`."""
+    while at < end:
+        point, size = point_at(text, at)
+        if classes[point] != of_class:
+            break
+        at += size
+    return at
+
+
+@_compiled
+def contraction_end(text: Bytes, at: int, end: int) -> int:
+    """End of the 's, 't, 're, 've, 'm, 'll or 'd at `at`; `at` where there is none."""
+    if at + 1 < end and text[at] == 0x27:
+        first = text[at + 1]
+        if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64:  # s t m d
+            return at + 2
+        if at + 2 < end:
+            second = text[at + 2]
+            if (first == 0x72 or first == 0x76) and second == 0x65:  # re ve
+                return at + 3
+            if first == 0x6C and second == 0x6C:  # ll
+                return at + 3
+    return at
+
+
+@_compiled
+def piece_end(text: Bytes, at: int, end: int, classes: Bytes) -> int:
+    """End of the piece that starts at `at`, by `Punctuation` and `ByteLevel`.
+
+    `ByteLevel` cuts what `Punctuation` left by the expression
+
+        's|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+
+
+    so that a run of one class ends where the bit of `PUNCTUATION` changes, as at the end of the text.
+    """
+    point, size = point_at(text, at)
+    of_class = np.int64(classes[point])
+    if of_class & KINDS != SPACE:
+        if point == 0x27 and of_class & PUNCTUATION == 0:  # where it is punctuation, its letters are out of reach
+            after = contraction_end(text, at, end)
+            if after > at:
+                return after
+        return run_end(text, at + size, end, of_class, classes)
+    last, after = at, at + size
+    while after < end:
+        point, size = point_at(text, after)
+        if classes[point] != of_class:
+            break
+        last, after = after, after + size
+    if after == end or np.int64(classes[point]) & PUNCTUATION != of_class & PUNCTUATION:
+        return after
+    if last > at:  # the last one of a row is left to what follows
+        return last
+    if text[at] == 0x20:
+        return run_end(text, after, end, np.int64(classes[point]), classes)
+    return after
+
+
+@_compiled
+def part_end(text: Bytes, at: int, end: int, byte_flags: Bytes) -> int:
+    """End of the part that starts at `at` of a piece that ends at `end`, by `Digits` and three digits.
+
+    These two see the symbols of bytes, not characters, and among those of single bytes are ², ³, ¹, ¼, ½ and ¾.
+    """
+    numeric = byte_flags[text[at]] & NUMERIC
+    digits = 0
+    for i in range(at, end):
+        flags = byte_flags[text[i]]
+        if flags & NUMERIC != numeric:
+            return i
+        digits = digits + 1 if flags & DIGIT else 0
+        if digits == 3:
+            return i + 1 if i - 2 == at else i - 2
+    return end
+
+
+@_compiled
+def rank_of(left: int, right: int, pairs: NDArray[np.uint64], ranks: NDArray[np.int32]) -> int:
+    """Rank of the merge of two ids, `_NO_RANK` where there is none."""
+    key = np.uint64(left) << np.uint64(32) | np.uint64(right)
+    mask = np.uint64(pairs.size - 1)
+    slot = (key * _MIX) >> np.uint64(32) & mask
+    while pairs[slot] != _NO_PAIR:
+        if pairs[slot] == key:
+            return np.int64(ranks[slot])
+        slot = (slot + np.uint64(1)) & mask
+    return _NO_RANK
+
+
+@_compiled
+def pair_table(lefts: Ids, rights: Ids) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Keys and ranks of merges given in order of rank; a pair given twice has the rank of the later one."""
+    slots = 4
+    while slots < 4 * lefts.size:
+        slots *= 2
+    pairs, ranks = np.full(slots, _NO_PAIR, np.uint64), np.zeros(slots, np.int32)
+    mask = np.uint64(slots - 1)
+    for rank in range(lefts.size):
+        key = np.uint64(lefts[rank]) << np.uint64(32) | np.uint64(rights[rank])
+        slot = (key * _MIX) >> np.uint64(32) & mask
+        while pairs[slot] != _NO_PAIR and pairs[slot] != key:
+            slot = (slot + np.uint64(1)) & mask
+        pairs[slot], ranks[slot] = key, rank
+    return pairs, ranks
+
+
+@_compiled
+def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
+    """Rank of each pair of ids, -1 where it is no merge."""
+    found = np.empty(lefts.size, np.int64)
+    for i in range(lefts.size):
+        rank = rank_of(lefts[i], rights[i], model.pairs, model.ranks)
+        found[i] = -1 if rank == _NO_RANK else rank
+    return found
+
+
+@_compiled
+def merge_by_scan(ids: Ids, n: int, model: Model, ranks: NDArray[np.int64]) -> int:
+    """Merge the first `n` of `ids` in place; returns how many are left. `ranks` is room for n."""
+    for i in range(n - 1):
+        ranks[i] = rank_of(ids[i], ids[i + 1], model.pairs, model.ranks)
+    while True:
+        best, at = _NO_RANK, -1
+        for i in range(n - 1):
+            if ranks[i] < best:
+                best, at = ranks[i], i
+        if at < 0:
+            return n
+        ids[at] = model.merged[best]
+        n -= 1
+        for i in range(at + 1, n):
+            ids[i] = ids[i + 1]
+            ranks[i] = ranks[i + 1]
+        if at > 0:
+            ranks[at - 1] = rank_of(ids[at - 1], ids[at], model.pairs, model.ranks)
+        if at + 1 < n:
+            ranks[at] = rank_of(ids[at], ids[at + 1], model.pairs, model.ranks)
+
+
+@_compiled
+def sift_down(heap: NDArray[np.int64], at: int, n: int) -> None:
+    """Let the entry at `at` sink to its place among the first `n` of a heap whose least is on top."""
+    entry = heap[at]
+    while 2 * at + 1 < n:
+        child = 2 * at + 1
+        if child + 1 < n and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= entry:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = entry
+
+
+@_compiled
+def push(heap: NDArray[np.int64], n: int, entry: int) -> int:
+    """Add an entry to the first `n` of a heap; returns n + 1."""
+    at = n
+    while at > 0 and heap[(at - 1) // 2] > entry:
+        heap[at] = heap[(at - 1) // 2]
+        at = (at - 1) // 2
+    heap[at] = entry
+    return n + 1
+
+
+@_compiled
+def merge_by_heap(ids: Ids, n: int, model: Model) -> int:
+    """Merge the first `n` of `ids` in place, in O(n log n); returns how many are left.
+
+    As the library does it, entries of the heap stay there when their pair changes, and count when they come up if the
+    pair that is there by then makes the same id. A symbol's id stands at its first place, the negative of its length
+    at its last one, so that both neighbours are found without links.
+    """
+    live = ids[:n].astype(np.int32)
+    heap = np.empty(2 * n, np.int64)  # every merge takes one entry and adds two at most
+    size = 0
+    for i in range(n - 1):
+        rank = rank_of(live[i], live[i + 1], model.pairs, model.ranks)
+        if rank != _NO_RANK:
+            heap[size] = rank << 32 | i
+            size += 1
+    for i in range(size // 2 - 1, -1, -1):
+        sift_down(heap, i, size)
+    while size > 0:
+        top = heap[0]
+        size -= 1
+        heap[0] = heap[size]
+        sift_down(heap, 0, size)
+        at = top & 0xFFFFFFFF
+        left = live[at]
+        if left < 0:
+            continue
+        middle = at + model.symbols[left]
+        if middle >= n:
+            continue
+        rank = rank_of(left, live[middle], model.pairs, model.ranks)
+        made = model.merged[top >> 32]
+        if rank == _NO_RANK or model.merged[rank] != made:
+            continue
+        after = middle + model.symbols[live[middle]]
+        live[middle] = _REMOVED
+        live[after - 1] = at - after
+        live[at] = made
+        if at > 0:
+            before = at - 1 if live[at - 1] >= 0 else at + live[at - 1]
+            rank = rank_of(live[before], made, model.pairs, model.ranks)
+            if rank != _NO_RANK:
+                size = push(heap, size, rank << 32 | before)
+        if after < n:
+            rank = rank_of(made, live[after], model.pairs, model.ranks)
+            if rank != _NO_RANK:
+                size = push(heap, size, rank << 32 | at)
+    left_over, at = 0, 0
+    while at < n:
+        ids[left_over] = live[at]
+        at += model.symbols[live[at]]
+        left_over += 1
+    return left_over
+
+
+@_compiled
+def encode_piece(text: Bytes, at: int, end: int, model: Model, ids: Ids, ranks: NDArray[np.int64]) -> int:
+    """Write the ids of the piece text[at:end] to the front of `ids`, room for a byte each; returns how many."""
+    written = 0
+    while at < end:
+        after = part_end(text, at, end, model.byte_flags)
+        n = 0
+        for i in range(at, after):
+            symbol = model.byte_ids[text[i]]
+            if symbol >= 0:
+                ids[written + n] = symbol
+                n += 1
+        if n > 1 and n <= _SCAN_SYMBOLS and model.unique:
+            n = merge_by_scan(ids[written:], n, model, ranks)
+        elif n > 1:
+            n = merge_by_heap(ids[written:], n, model)
+        written += n
+        at = after
+    return written
+
+
+@_compiled
+def word_of(text: Bytes, at: int, end: int, word: Ids) -> int:
+    """Pack text[at:end] into `word`, four bytes a number; returns its hash."""
+    size = end - at
+    mixed = np.uint64(size)
+    for i in range((size + 3) // 4):
+        packed = np.uint32(0)
+        for k in range(at + 4 * i, min(at + 4 * i + 4, end)):
+            packed = packed << np.uint32(8) | np.uint32(text[k])
+        word[i] = packed
+        mixed = (mixed ^ np.uint64(packed)) * _MIX
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+@_compiled
+def is_word(slot: Ids, word: Ids, size: int) -> bool:
+    """Whether a slot of the memory holds the `size` bytes of `word`."""
+    if slot[0] & 0xFF != size:
+        return False
+    for i in range((size + 3) // 4):
+        if slot[1 + i] != word[i]:
+            return False
+    return True
+
+
+@_compiled
+def remember(slot: Ids, word: Ids, size: int, ids: Ids, n: int) -> None:
+    """Put a piece into a slot of the memory."""
+    slot[0] = size | n << 8
+    for i in range((size + 3) // 4):
+        slot[1 + i] = word[i]
+    for i in range(n):
+        slot[9 + i] = ids[i]
+
+
+@_compiled
+def encode(text: Bytes, ends: NDArray[np.int64], model: Model, memory: Ids, ids: Ids, id_ends: Any) -> None:
+    """Write the ids of texts that lie one after another in `text` and end at `ends`; `id_ends` says where theirs end.
+
+    text must be valid UTF-8; `ids` must have room for one per byte. `memory` holds pieces from call to call.
+    """
+    ranks = np.empty(_SCAN_SYMBOLS, np.int64)
+    word = np.zeros(8, np.uint32)
+    mask = np.uint64(len(memory) - 1)
+    at, n = 0, 0
+    for number in range(ends.size):
+        end = ends[number]
+        while at < end:
+            after = piece_end(text, at, end, model.classes)
+            size = after - at
+            if size > _WORD_BYTES:
+                n += encode_piece(text, at, after, model, ids[n:], ranks)
+                at = after
+                continue
+            slot = memory[word_of(text, at, after, word) & mask]
+            if is_word(slot, word, size):
+                for i in range(np.int64(slot[0]) >> 8):
+                    ids[n] = slot[9 + i]
+                    n += 1
+            else:
+                made = encode_piece(text, at, after, model, ids[n:], ranks)
+                if made <= _WORD_IDS:
+                    remember(slot, word, size, ids[n:], made)
+                n += made
+            at = after
+        id_ends[number] = n
