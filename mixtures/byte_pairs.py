@@ -212,8 +212,9 @@ def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
 
 
 @_compiled
-def merge_by_scan(ids: Ids, n: int, model: Model, ranks: NDArray[np.int64]) -> int:
-    """Merge the first `n` of `ids` in place; returns how many are left. `ranks` is room for n."""
+def merge_by_scan(ids: Ids, model: Model, ranks: NDArray[np.int64]) -> int:
+    """Merge `ids` in place; returns how many are left. `ranks` is room for as many."""
+    n = ids.size
     for i in range(n - 1):
         ranks[i] = rank_of(ids[i], ids[i + 1], model.pairs, model.ranks)
     while True:
@@ -261,14 +262,15 @@ def push(heap: NDArray[np.int64], n: int, entry: int) -> int:
 
 
 @_compiled
-def merge_by_heap(ids: Ids, n: int, model: Model) -> int:
-    """Merge the first `n` of `ids` in place, in O(n log n); returns how many are left.
+def merge_by_heap(ids: Ids, model: Model) -> int:
+    """Merge `ids` in place, in O(n log n); returns how many are left.
 
     As the library does it, entries of the heap stay there when their pair changes, and count when they come up if the
     pair that is there by then makes the same id. A symbol's id stands at its first place, the negative of its length
     at its last one, so that both neighbours are found without links.
     """
-    live = ids[:n].astype(np.int32)
+    n = ids.size
+    live = ids.astype(np.int32)
     heap = np.empty(2 * n, np.int64)  # every merge takes one entry and adds two at most
     size = 0
     for i in range(n - 1):
@@ -316,24 +318,23 @@ def merge_by_heap(ids: Ids, n: int, model: Model) -> int:
 
 
 @_compiled
-def encode_piece(text: Bytes, at: int, end: int, model: Model, ids: Ids, ranks: NDArray[np.int64]) -> int:
-    """Write the ids of the piece text[at:end] to the front of `ids`, room for a byte each; returns how many."""
-    written = 0
+def encode_piece(text: Bytes, at: int, end: int, model: Model, ids: Ids, first: int, ranks: NDArray[np.int64]) -> int:
+    """Write the ids of the piece text[at:end] from ids[first] on, room for one a byte; returns where they end."""
     while at < end:
         after = part_end(text, at, end, model.byte_flags)
         n = 0
         for i in range(at, after):
             symbol = model.byte_ids[text[i]]
             if symbol >= 0:
-                ids[written + n] = symbol
+                ids[first + n] = symbol
                 n += 1
         if n > 1 and n <= _SCAN_SYMBOLS and model.unique:
-            n = merge_by_scan(ids[written:], n, model, ranks)
+            n = merge_by_scan(ids[first : first + n], model, ranks)
         elif n > 1:
-            n = merge_by_heap(ids[written:], n, model)
-        written += n
+            n = merge_by_heap(ids[first : first + n], model)
+        first += n
         at = after
-    return written
+    return first
 
 
 @_compiled
@@ -352,34 +353,36 @@ def word_of(text: Bytes, at: int, end: int, word: Ids) -> int:
 
 
 @_compiled
-def is_word(slot: Ids, word: Ids, size: int) -> bool:
-    """Whether a slot of the memory holds the `size` bytes of `word`."""
-    if slot[0] & 0xFF != size:
-        return False
+def remembered(memory: Ids, slot: int, word: Ids, size: int) -> int:
+    """How many ids a slot of the memory has for the `size` bytes of `word`; negative where it holds another piece."""
+    if memory[slot, 0] & np.uint32(0xFF) != size:
+        return -1
     for i in range((size + 3) // 4):
-        if slot[1 + i] != word[i]:
-            return False
-    return True
+        if memory[slot, 1 + i] != word[i]:
+            return -1
+    return np.int64(memory[slot, 0]) >> 8
 
 
 @_compiled
-def remember(slot: Ids, word: Ids, size: int, ids: Ids, n: int) -> None:
-    """Put a piece into a slot of the memory."""
-    slot[0] = size | n << 8
+def remember(memory: Ids, slot: int, word: Ids, size: int, ids: Ids, first: int, end: int) -> None:
+    """Put a piece and its ids[first:end] into a slot of the memory, unless they are too many."""
+    if end - first > _WORD_IDS:
+        return
+    memory[slot, 0] = size | (end - first) << 8
     for i in range((size + 3) // 4):
-        slot[1 + i] = word[i]
-    for i in range(n):
-        slot[9 + i] = ids[i]
+        memory[slot, 1 + i] = word[i]
+    for i in range(end - first):
+        memory[slot, 9 + i] = ids[first + i]
 
 
 @_compiled
-def encode(text: Bytes, ends: NDArray[np.int64], model: Model, memory: Ids, ids: Ids, id_ends: Any) -> None:
+def encode(text: Bytes, ends: NDArray[np.int64], model: Model, memory: Ids, ids: Ids, id_ends: NDArray[np.int64]) -> None:
     """Write the ids of texts that lie one after another in `text` and end at `ends`; `id_ends` says where theirs end.
 
-    text must be valid UTF-8; `ids` must have room for one per byte. `memory` holds pieces from call to call.
+    `text` must be valid UTF-8, `ids` have room for one a byte. `memory` holds pieces from call to call.
     """
     ranks = np.empty(_SCAN_SYMBOLS, np.int64)
-    word = np.zeros(8, np.uint32)
+    word = np.zeros(_WORD_BYTES // 4, np.uint32)
     mask = np.uint64(len(memory) - 1)
     at, n = 0, 0
     for number in range(ends.size):
@@ -388,18 +391,16 @@ def encode(text: Bytes, ends: NDArray[np.int64], model: Model, memory: Ids, ids:
             after = piece_end(text, at, end, model.classes)
             size = after - at
             if size > _WORD_BYTES:
-                n += encode_piece(text, at, after, model, ids[n:], ranks)
-                at = after
-                continue
-            slot = memory[word_of(text, at, after, word) & mask]
-            if is_word(slot, word, size):
-                for i in range(np.int64(slot[0]) >> 8):
-                    ids[n] = slot[9 + i]
-                    n += 1
+                n = encode_piece(text, at, after, model, ids, n, ranks)
             else:
-                made = encode_piece(text, at, after, model, ids[n:], ranks)
-                if made <= _WORD_IDS:
-                    remember(slot, word, size, ids[n:], made)
-                n += made
+                slot = np.int64(word_of(text, at, after, word) & mask)
+                known = remembered(memory, slot, word, size)
+                if known < 0:
+                    first, n = n, encode_piece(text, at, after, model, ids, n, ranks)
+                    remember(memory, slot, word, size, ids, first, n)
+                else:
+                    for i in range(known):
+                        ids[n + i] = memory[slot, 9 + i]
+                    n += known
             at = after
         id_ends[number] = n

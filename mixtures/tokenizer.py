@@ -1,7 +1,8 @@
 """Text to token ids with any Hugging Face tokenizer that has an end-of-document token; and a small one to train.
 
-Special strings inside a document (`<|endoftext|>`, `>>QUESTION<<`) are ordinary text. The `tokenizers` library is
-imported when a tokenizer is opened: reading token files does not need it.
+Special strings inside a document (`<|endoftext|>`, `>>QUESTION<<`) are ordinary text. Ids are those of Hugging Face's
+library, which is imported when a tokenizer is opened; where a verdict beside the tokenizer.json says that the fast
+engine gives the same ones (`mixtures.equality`), that one serves. Reading token files needs neither.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import TokenizerError
+from mixtures.layout import Coverage, coverage_of, layout_of
+from mixtures.verdict import Verdict, read_verdict
+
+if TYPE_CHECKING:
+    from mixtures.byte_level import ByteLevelBpe
 
 END_OF_DOCUMENT: Final = "<|endoftext|>"
 FALCON_SPECIALS: Final = (
@@ -39,34 +46,74 @@ class Tokenizer:
     eod_id: int
     engine: Any
     """The library's own object, set so that special strings are text."""
+    fast: ByteLevelBpe | None = None
+    """The fast engine, where it is proven to give the same ids."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the ids on disk: uint16 where the vocabulary fits, else uint32."""
         return np.dtype("<u2" if self.vocab_size <= 2**16 else "<u4")
 
+    @cached_property
+    def coverage(self) -> Coverage | None:
+        """Which bytes the tokens hold; None for a tokenizer that is no byte-level BPE or changes the text first."""
+        return coverage_of(json.loads(self.content))
+
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.unsignedinteger[Any]]]:
         """Ids of each text, without an end-of-document token."""
+        if self.fast is not None:
+            from mixtures.byte_level import rows
+
+            return [row for ids, ends in self.fast.encode(texts) for row in rows(ids.astype(self.dtype), ends)]
         encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, self.dtype) for encoding in encodings]
 
-    def tokens_within(self, text: str, n_bytes: int) -> int:
-        """How many of a text's first tokens lie wholly within its first `n_bytes` (a whole number of characters)."""
-        n_chars = len(text.encode()[:n_bytes].decode())
-        ends = [end for _, end in self.engine.encode(text, add_special_tokens=False).offsets]
-        return sum(end <= n_chars for end in ends)
+    def tokens_within(self, text: str, ids: npt.NDArray[Any], n_bytes: int) -> int:
+        """How many of the first of `ids`, those of `text`, lie wholly within its first `n_bytes` bytes of UTF-8.
+
+        Where `coverage` is None, a token that holds a part of a character counts as if it held all of it.
+        """
+        leading = text[:n_bytes].encode()[:n_bytes]
+        if self.coverage is not None:
+            held = np.count_nonzero(self.coverage.has_token[np.frombuffer(leading, np.uint8)])
+            return int(np.searchsorted(np.cumsum(self.coverage.token_bytes[ids]), held, side="right"))
+        n_chars = len(leading.decode(errors="ignore"))
+        beyond = [end > n_chars for _, end in self._untrimmed.encode(text, add_special_tokens=False).offsets]
+        return beyond.index(True) if True in beyond else len(beyond)
+
+    @cached_property
+    def _untrimmed(self) -> Any:
+        """The library's object without the step that takes white space off the offsets of tokens."""
+        return _engine(json.dumps(json.loads(self.content) | {"post_processor": None}))
 
 
 def open_tokenizer(name_or_file: str | Path) -> Tokenizer:
-    """Open a tokenizer.json, or a tokenizer of the Hugging Face Hub by its name. Raises TokenizerError."""
+    """Open a tokenizer.json, or a tokenizer of the Hugging Face Hub by its name. Raises TokenizerError.
+
+    It has the fast engine where a verdict that allows it lies beside the file; `mixtures.equality.settle` makes one.
+    """
     path = Path(name_or_file)
     if path.is_dir():
         path = path / "tokenizer.json"
     if path.exists():
-        return _from_content(_read(path), str(path))
+        tokenizer = _from_content(_read(path), str(path))
+        verdict = read_verdict(path, tokenizer.digest)
+        return tokenizer if verdict is None else with_verdict(tokenizer, verdict)
     if path.suffix == ".json" or path.is_absolute():
         raise TokenizerError(f"{path}: no such tokenizer file; give the path of a tokenizer.json")
     return _from_content(_fetch(str(name_or_file)), str(name_or_file))
+
+
+def with_verdict(tokenizer: Tokenizer, verdict: Verdict) -> Tokenizer:
+    """The tokenizer, with the fast engine if a verdict on it says so."""
+    if not verdict.equal:
+        return tokenizer
+    from mixtures.byte_level import ByteLevelBpe, model_of
+    from mixtures.code_points import CodePoints
+
+    content = json.loads(tokenizer.content)
+    points = CodePoints.of_ranges(verdict.ranges, verdict.numeric_bytes)
+    return replace(tokenizer, fast=ByteLevelBpe(model=model_of(content, layout_of(content), points)))
 
 
 def digest(content: str) -> str:
@@ -143,22 +190,27 @@ def _fetch(name: str) -> str:
 
 
 def _from_content(content: str, name: str) -> Tokenizer:
-    from tokenizers import Tokenizer as Engine
-
     try:
-        engine = Engine.from_str(content)
+        engine = _engine(content)
         content_digest = digest(content)
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"{name}: not a Hugging Face tokenizer ({error}); give a tokenizer.json") from error
     eod_id = engine.token_to_id(END_OF_DOCUMENT)
     if eod_id is None:
         raise TokenizerError(f"{name}: has no {END_OF_DOCUMENT} token; add it to the tokenizer's special tokens")
-    engine.no_truncation()
-    engine.no_padding()
-    engine.encode_special_tokens = True  # the library's name for: special strings are text
     _check_specials_are_text(engine, name, eod_id)
     vocab_size = max(engine.get_vocab(with_added_tokens=True).values()) + 1
     return Tokenizer(content=content, digest=content_digest, vocab_size=vocab_size, eod_id=eod_id, engine=engine)
+
+
+def _engine(content: str) -> Any:
+    from tokenizers import Tokenizer as Engine
+
+    engine = Engine.from_str(content)
+    engine.no_truncation()
+    engine.no_padding()
+    engine.encode_special_tokens = True  # the library's name for: special strings are text
+    return engine
 
 
 def _check_specials_are_text(engine: Any, name: str, eod_id: int) -> None:
