@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.byte_pairs import DIGIT, NUMERIC, PUNCTUATION, Model, empty_memory, encode, pair_table
+from mixtures.byte_pairs import DIGIT, NUMERIC, PUNCTUATION, Bytes, Model, empty_memory, encode, pair_table
 from mixtures.code_points import CodePoints
 from mixtures.layout import Layout, Parsed, alphabet, merges_of, symbols_of
 
@@ -63,8 +63,8 @@ def model_of(content: Parsed, layout: Layout, points: CodePoints) -> Model:
     merged = np.array([vocab[left + right] for left, right in merges], np.int32)
     pairs, ranks = pair_table(lefts, rights)
     return Model(
-        classes=points.classes if layout.punctuation else points.classes & np.uint8(0xFF ^ PUNCTUATION),
-        byte_flags=_byte_flags(layout, points),
+        classes=classes_of(layout, points),
+        byte_flags=byte_flags_of(layout, points),
         byte_ids=np.array([vocab.get(symbol, -1) for symbol in alphabet()], np.int32),
         pairs=pairs,
         ranks=ranks,
@@ -74,7 +74,13 @@ def model_of(content: Parsed, layout: Layout, points: CodePoints) -> Model:
     )
 
 
-def _byte_flags(layout: Layout, points: CodePoints) -> npt.NDArray[np.uint8]:
+def classes_of(layout: Layout, points: CodePoints) -> Bytes:
+    """Classes of code points as far as the layout tells them apart (`Model.classes`)."""
+    return points.classes if layout.punctuation else points.classes & np.uint8(0xFF ^ PUNCTUATION)
+
+
+def byte_flags_of(layout: Layout, points: CodePoints) -> Bytes:
+    """Which bytes the layout splits at (`Model.byte_flags`)."""
     flags = np.zeros(256, np.uint8)
     if layout.digits:
         flags[list(points.numeric_bytes)] |= NUMERIC

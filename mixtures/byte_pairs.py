@@ -172,6 +172,21 @@ def part_end(text: Bytes, at: int, end: int, byte_flags: Bytes) -> int:
 
 
 @_compiled
+def cut(text: Bytes, ends: NDArray[np.int64], classes: Bytes, byte_flags: Bytes, marks: Ids) -> None:
+    """Write the bytes of texts that end at `ends` to `marks`, more by 256 where they do not begin a part of a piece."""
+    at = 0
+    for end in ends:
+        while at < end:
+            after = piece_end(text, at, end, classes)
+            while at < after:
+                part = part_end(text, at, after, byte_flags)
+                marks[at] = text[at]
+                for i in range(at + 1, part):
+                    marks[i] = np.uint32(text[i]) + np.uint32(256)
+                at = part
+
+
+@_compiled
 def rank_of(left: int, right: int, pairs: NDArray[np.uint64], ranks: NDArray[np.int32]) -> int:
     """Rank of the merge of two ids, `_NO_RANK` where there is none."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)

@@ -5,10 +5,14 @@ tokenizer = settle(open_tokenizer(path), path)     # proves once, and keeps the 
 What is shown, in this order (docs/decisions/0028-identical-ids.md):
 
 1. The tokenizer has nothing but what the kernels do (`mixtures.layout.layout_of`).
-2. The kernels' table holds every merge of the file with its rank, and no other of a million pairs.
-3. Both give the same ids for: each token's text, alone and in a row; every character of Unicode in a row and between
-   letters and spaces, those of the planes 0 to 3 also alone and between digits, punctuation and line ends; all strings of up to five out of what the
-   pre-tokenisers tell apart; mixtures of all that, among them pieces of thousands of symbols.
+2. The kernels' tables are those of the file: every merge with its rank and what it makes, and no other pair of a
+   million; every byte's token.
+3. Both cut texts into the same pieces: the library is given a model of two tokens for each byte, one for the first of a
+   piece and one for the others, so that its ids show every cut. Every character of Unicode stands in a row and between
+   letters and spaces, those of the planes 0 to 3 also alone and between digits, punctuation and line ends; and all
+   strings of up to five out of what the pre-tokenisers tell apart.
+4. Both give the same ids for each token's text, alone and in a row; for every character of Unicode in a row; and for
+   mixtures of all that, among them pieces of thousands of symbols.
 
 The first failure makes the verdict unequal and is its reason.
 """
@@ -17,16 +21,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from mixtures.byte_level import ByteLevelBpe, model_of, rows
-from mixtures.byte_pairs import Model, ranks_of
+from mixtures.byte_level import ByteLevelBpe, byte_flags_of, classes_of, model_of, rows
+from mixtures.byte_pairs import Bytes, Model, cut, ranks_of
 from mixtures.code_points import CodePoints, characters, probe
 from mixtures.layout import Parsed, Unsuited, alphabet, layout_of, merges_of
 from mixtures.tokenizer import Tokenizer, with_verdict
@@ -35,14 +39,14 @@ from mixtures.verdict import Verdict, engine_digest, library_version, read_verdi
 _NEIGHBOURS: Final = ("a", " ", "")
 """Between these stands every character of Unicode."""
 _MORE_NEIGHBOURS: Final = ("1", "!", "'", "\n")
-"""Between these and alone stands every character of the planes 0 to 3; the others have no letters, numbers or spaces."""
+"""Between these, and alone, stands what is not mere filling: the planes 0 to 3, and of the others what has a class."""
 _PLANES_4_ON: Final = 0x40000
 _KINDS: Final = ("a", "'", "s", "ll", "1", "11", "½", "!", "€", "ü", " ", "\n", "\u00a0")
 """What the pre-tokenisers tell apart: contractions, bytes that look like numerals, punctuation and what is merely a sign,
 and three kinds of white space."""
 _DEPTH: Final = 5
 _BLOCK_CHARS: Final = 1000
-_BATCH: Final = 2000
+_BATCH: Final = 250
 _OTHER_PAIRS: Final = 1_000_000
 _MIXTURES: Final = 1000
 _SEED: Final = 0
@@ -51,7 +55,7 @@ _SEED: Final = 0
 def settle(tokenizer: Tokenizer, path: Path) -> Tokenizer:
     """The tokenizer, with the fast engine if that is proven equal; the verdict is read or written beside `path`.
 
-    `path` is the tokenizer.json that other processes will open. Some seconds where there is no verdict that holds.
+    `path` is the tokenizer.json that other processes will open. Takes some seconds where no verdict lies there.
     """
     verdict = read_verdict(path, tokenizer.digest)
     if verdict is None:
@@ -67,33 +71,112 @@ def prove(tokenizer: Tokenizer) -> Verdict:
         layout = layout_of(content)
     except Unsuited as unsuited:
         return _verdict(tokenizer, reason=f"the tokenizer has {unsuited}")
-    points = probe(alphabet())
-    return examine(tokenizer, model_of(content, layout, points), points)
-
-
-def examine(tokenizer: Tokenizer, model: Model, points: CodePoints) -> Verdict:
-    """Hold these tables against the library."""
-    content = json.loads(tokenizer.content)
-    if reason := _wrong_merge(content, model):
-        return _verdict(tokenizer, reason=reason)
-    engine = ByteLevelBpe(model=model)
-    n_texts = n_tokens = 0
-    texts = chain(token_texts(content), unicode_texts(), short_texts(), mixed_texts(content))
-    while batch := list(islice(texts, _BATCH)):
-        tokens, differing = _compare(engine, tokenizer.engine, batch)
-        if differing is not None:
-            return _verdict(tokenizer, reason=f"the ids of {differing[:40]!r} differ", texts=n_texts, tokens=n_tokens)
-        n_texts, n_tokens = n_texts + len(batch), n_tokens + tokens
-    return replace(
-        _verdict(tokenizer, reason="", texts=n_texts, tokens=n_tokens),
-        equal=True,
-        ranges=tuple(points.ranges()),
-        numeric_bytes=points.numeric_bytes,
+    points = code_points()
+    model = model_of(content, layout, points)
+    reason = (
+        wrong_table(content, model)
+        or _differing_layout(json.dumps(content["pre_tokenizer"]))
+        or differing_ids(tokenizer.engine, model, id_texts(content))
     )
+    return _verdict(tokenizer, reason=reason, points=points)
 
 
-def token_texts(content: Parsed) -> Iterator[str]:
-    """The text of each token that is one, and all of them in rows, in an order that brings strangers together."""
+def wrong_table(content: Parsed, model: Model) -> str:
+    """What the kernels' tables have other than the file; empty where nothing."""
+    vocab = content["model"]["vocab"]
+    if model.byte_ids.tolist() != [vocab.get(symbol, -1) for symbol in alphabet()]:
+        return "a byte has another token"
+    ranks = {(vocab[left], vocab[right]): rank for rank, (left, right) in enumerate(merges_of(content))}
+    if model.merged.tolist() != [vocab[left + right] for left, right in merges_of(content)]:
+        return "a merge makes another token"
+    if any(model.symbols[token_id] != len(token) for token, token_id in vocab.items()):
+        return "a token has another length"
+    others = np.random.default_rng(_SEED).integers(0, len(model.symbols), (_OTHER_PAIRS, 2))
+    pairs = np.concatenate([np.array(list(ranks), np.int64).reshape(-1, 2), others]).astype(np.uint32)
+    found = ranks_of(pairs[:, 0].copy(), pairs[:, 1].copy(), model)
+    for (left, right), rank in zip(pairs.tolist(), found.tolist(), strict=True):
+        if ranks.get((left, right), -1) != rank:
+            return f"the merge of {left} and {right} has another rank"
+    return ""
+
+
+def differing_pieces(pre_tokenizer: Any, classes: Bytes, byte_flags: Bytes, texts: Iterable[str]) -> str:
+    """Which text the library's `pre_tokenizer` (as in tokenizer.json) cuts otherwise than the kernels; empty if none."""
+    library = _showing_cuts(pre_tokenizer)
+    for batch in _batches(texts):
+        encoded = [text.encode() for text in batch]
+        text, ends = np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([*map(len, encoded)])
+        marks = np.empty(len(text), np.uint32)
+        cut(text, ends, classes, byte_flags, marks)
+        if found := _first_difference(batch, rows(marks, ends), library):
+            return f"the pieces of {found[:40]!r} differ"
+    return ""
+
+
+def differing_ids(library: Any, model: Model, texts: Iterable[str]) -> str:
+    """Which text the library gives other ids than the kernels; empty if none."""
+    engine = ByteLevelBpe(model=model)
+    for batch in _batches(texts):
+        ours = chain.from_iterable(rows(ids, ends) for ids, ends in engine.encode(batch))
+        if found := _first_difference(batch, ours, library):
+            return f"the ids of {found[:40]!r} differ"
+    return ""
+
+
+def piece_texts(points: CodePoints) -> Iterator[str]:
+    """Every character between neighbours of each kind, and all short strings of what the pre-tokenisers tell apart."""
+    everything = characters()
+    for neighbour in _NEIGHBOURS:
+        yield from _rows(everything, neighbour)
+    telling = [char for char in everything if ord(char) < _PLANES_4_ON or points.classes[ord(char)]]
+    for neighbour in _MORE_NEIGHBOURS:
+        yield from _rows(telling, neighbour)
+    yield from telling
+    for length in range(_DEPTH + 1):
+        yield from map("".join, product(_KINDS, repeat=length))
+
+
+def id_texts(content: Parsed) -> Iterator[str]:
+    """The text of each token that is one, alone and in rows; every character; mixtures and long pieces."""
+    tokens, everything, choice = _token_texts(content), characters(), random.Random(_SEED)
+    yield from tokens
+    choice.shuffle(tokens)
+    yield from _rows(tokens, "")
+    yield from _rows(everything, "")
+    letters = [token for token in tokens if token.isalpha()] or ["a"]
+    for _ in range(_MIXTURES):
+        parts = [part for parts in (everything, _KINDS, tokens) for part in choice.choices(parts, k=50)]
+        choice.shuffle(parts)
+        yield "".join(parts)
+        yield "".join(choice.choices(letters, k=choice.randrange(300)))
+    for part, times in product((*_KINDS, "e", "=", "漢", "\U0001f600", "\0"), (31, 32, 33, 63, 64, 65, 66, 3000)):
+        yield part * times
+
+
+@cache
+def code_points() -> CodePoints:
+    """What the library takes each character for; asked once a process."""
+    return probe(alphabet())
+
+
+@cache
+def _differing_layout(pre_tokenizer: str) -> str:
+    """`differing_pieces` by the kernels' own tables, once a process for each layout."""
+    parsed, points = json.loads(pre_tokenizer), code_points()
+    layout = layout_of({"pre_tokenizer": parsed, "model": {"type": "BPE", "vocab": {}}})
+    return differing_pieces(parsed, classes_of(layout, points), byte_flags_of(layout, points), piece_texts(points))
+
+
+def _showing_cuts(pre_tokenizer: Any) -> Any:
+    """A tokenizer of the library whose ids are bytes, more by 256 where they do not begin a piece."""
+    from tokenizers import Tokenizer as Engine
+
+    vocab = {prefix + symbol: first + i for prefix, first in (("", 0), ("#", 256)) for i, symbol in enumerate(alphabet())}
+    model = {"type": "BPE", "vocab": vocab, "merges": [], "continuing_subword_prefix": "#"}
+    return Engine.from_str(json.dumps({"version": "1.0", "pre_tokenizer": pre_tokenizer, "model": model}))
+
+
+def _token_texts(content: Parsed) -> list[str]:
     byte_of = {symbol: byte for byte, symbol in enumerate(alphabet())}
     texts = []
     for token in content["model"]["vocab"]:
@@ -101,40 +184,7 @@ def token_texts(content: Parsed) -> Iterator[str]:
             texts.append(bytes(byte_of[symbol] for symbol in token).decode())
         except (KeyError, UnicodeDecodeError):  # no token of this alphabet, or a part of a character
             continue
-    yield from texts
-    random.Random(_SEED).shuffle(texts)
-    yield from _rows(texts, "")
-
-
-def unicode_texts() -> Iterator[str]:
-    """Every character by itself, and between neighbours of each kind."""
-    everything = characters()
-    for neighbour in _NEIGHBOURS:
-        yield from _rows(everything, neighbour)
-    planes_0_to_3 = [char for char in everything if ord(char) < _PLANES_4_ON]
-    for neighbour in _MORE_NEIGHBOURS:
-        yield from _rows(planes_0_to_3, neighbour)
-    yield from planes_0_to_3
-
-
-def short_texts() -> Iterator[str]:
-    """All strings of up to five out of what the pre-tokenisers tell apart."""
-    for length in range(_DEPTH + 1):
-        yield from map("".join, product(_KINDS, repeat=length))
-
-
-def mixed_texts(content: Parsed) -> Iterator[str]:
-    """Characters, kinds and tokens mixed; and long pieces: one character over and over, and letters without a space."""
-    choice = random.Random(_SEED)
-    everything, tokens = characters(), [text for text in islice(token_texts(content), len(content["model"]["vocab"]))]
-    letters = [token for token in tokens if token.isalpha()] or ["a"]
-    for _ in range(_MIXTURES):
-        parts = [*choice.choices(everything, k=50), *choice.choices(_KINDS, k=50), *choice.choices(tokens, k=50)]
-        choice.shuffle(parts)
-        yield "".join(parts)
-        yield "".join(choice.choices(letters, k=choice.randrange(300)))
-    for kind, length in product((*_KINDS, "e", "=", "-", "漢", "\U0001f600", "\0"), (30, 31, 32, 33, 63, 64, 65, 66, 3000)):
-        yield kind * length
+    return texts
 
 
 def _rows(parts: Sequence[str], between: str) -> Iterator[str]:
@@ -142,39 +192,26 @@ def _rows(parts: Sequence[str], between: str) -> Iterator[str]:
         yield between + between.join(parts[first : first + _BLOCK_CHARS]) + between
 
 
-def _compare(fast: ByteLevelBpe, library: Any, texts: list[str]) -> tuple[int, str | None]:
-    """How many tokens the texts have, and the first text whose ids differ, if one does."""
-    ours = list(chain.from_iterable(rows(ids, ends) for ids, ends in fast.encode(texts)))
-    theirs = [encoding.ids for encoding in library.encode_batch_fast(texts, add_special_tokens=False)]
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(texts)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _first_difference(texts: list[str], ours: Iterable[Any], library: Any) -> str | None:
+    theirs = (encoding.ids for encoding in library.encode_batch_fast(texts, add_special_tokens=False))
     for text, a, b in zip(texts, ours, theirs, strict=True):
         if a.tolist() != b:
-            return 0, text
-    return sum(map(len, ours)), None
+            return text
+    return None
 
 
-def _wrong_merge(content: Parsed, model: Model) -> str:
-    """What is wrong with the kernels' table; empty where nothing is."""
-    vocab, merges = content["model"]["vocab"], merges_of(content)
-    rank_of = {(vocab[left], vocab[right]): rank for rank, (left, right) in enumerate(merges)}
-    if any(model.symbols[model.merged[rank]] != model.symbols[a] + model.symbols[b] for (a, b), rank in rank_of.items()):
-        return "a merge does not make the token of its two parts"
-    generator = np.random.default_rng(_SEED)
-    others = generator.integers(0, len(model.symbols), (_OTHER_PAIRS, 2))
-    pairs = np.concatenate([np.array(list(rank_of), np.int64).reshape(-1, 2), others]).astype(np.uint32)
-    found = ranks_of(pairs[:, 0].copy(), pairs[:, 1].copy(), model)
-    for (left, right), rank in zip(pairs.tolist(), found.tolist(), strict=True):
-        if rank_of.get((left, right), -1) != rank:
-            return f"the merge of {left} and {right} has another rank"
-    return ""
-
-
-def _verdict(tokenizer: Tokenizer, *, reason: str, texts: int = 0, tokens: int = 0) -> Verdict:
+def _verdict(tokenizer: Tokenizer, *, reason: str, points: CodePoints | None = None) -> Verdict:
     return Verdict(
         tokenizer=tokenizer.digest,
         library=library_version(),
         engine=engine_digest(),
-        equal=False,
         reason=reason,
-        texts=texts,
-        tokens=tokens,
+        ranges=() if reason or points is None else tuple(points.ranges()),
+        numeric_bytes=() if reason or points is None else points.numeric_bytes,
     )

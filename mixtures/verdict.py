@@ -31,16 +31,16 @@ class Verdict:
     """Version of `tokenizers`."""
     engine: str
     """Digest of the fast engine's modules."""
-    equal: bool
     reason: str
     """Why the fast engine may not serve; empty where it may."""
-    texts: int
-    """Texts encoded by both."""
-    tokens: int
-    """Tokens compared."""
     ranges: tuple[tuple[int, int], ...] = ()
     """Classes of code points (`mixtures.code_points.CodePoints.ranges`)."""
     numeric_bytes: tuple[int, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether both give the same ids for every text."""
+        return not self.reason
 
     def holds_for(self, tokenizer_digest: str) -> bool:
         """Whether this is about that tokenizer, today's library and today's engine."""
