@@ -1,8 +1,9 @@
 """Kernels of byte-level byte-pair encoding: from UTF-8 to pieces, from pieces to token ids.
 
-A text is cut into pieces as Hugging Face's `tokenizers` cuts it (`Punctuation`, the expression of `ByteLevel`, `Digits`,
-`Split` into three digits), each piece is encoded by merging pairs, lowest rank first and leftmost among equals, and
-short pieces are remembered. What the kernels know of a tokenizer is in `Model`; `mixtures.byte_level` makes it.
+A text is cut into pieces as Hugging Face's `tokenizers` cuts it (`Punctuation`, the expression of `ByteLevel`,
+`Digits`, `Split` into three digits), each piece is encoded by merging pairs, lowest rank first and leftmost among
+equals, and short pieces are remembered. What the kernels know of a tokenizer is in `Model`, which
+`mixtures.byte_level` makes.
 
 All kernels are in this one file, because numba does not notice a change in a kernel that it calls from another one.
 """
@@ -41,6 +42,10 @@ _REMOVED: Final = -1
 
 Bytes = NDArray[np.uint8]
 Ids = NDArray[np.uint32]
+Ends = NDArray[np.int64]
+Ranks = NDArray[np.int64]
+Whole = Any
+"""A whole number, of Python or of numpy: for numba they are the same."""
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
@@ -79,7 +84,7 @@ def empty_memory(slots: int) -> Ids:
 
 
 @_compiled
-def point_at(text: Bytes, at: int) -> tuple[int, int]:
+def point_at(text: Bytes, at: Whole) -> tuple[Whole, Whole]:
     """Code point that starts at byte `at` of valid UTF-8, and its bytes."""
     first = np.int64(text[at])
     if first < 0x80:
@@ -94,7 +99,7 @@ def point_at(text: Bytes, at: int) -> tuple[int, int]:
 
 
 @_compiled
-def run_end(text: Bytes, at: int, end: int, of_class: int, classes: Bytes) -> int:
+def run_end(text: Bytes, at: Whole, end: Whole, of_class: Whole, classes: Bytes) -> Whole:
     """Where the code points of class `of_class` end that start at `at`."""
     while at < end:
         point, size = point_at(text, at)
@@ -105,7 +110,7 @@ def run_end(text: Bytes, at: int, end: int, of_class: int, classes: Bytes) -> in
 
 
 @_compiled
-def contraction_end(text: Bytes, at: int, end: int) -> int:
+def contraction_end(text: Bytes, at: Whole, end: Whole) -> Whole:
     """End of the 's, 't, 're, 've, 'm, 'll or 'd at `at`; `at` where there is none."""
     if at + 1 < end and text[at] == 0x27:
         first = text[at + 1]
@@ -121,7 +126,7 @@ def contraction_end(text: Bytes, at: int, end: int) -> int:
 
 
 @_compiled
-def piece_end(text: Bytes, at: int, end: int, classes: Bytes) -> int:
+def piece_end(text: Bytes, at: Whole, end: Whole, classes: Bytes) -> Whole:
     """End of the piece that starts at `at`, by `Punctuation` and `ByteLevel`.
 
     `ByteLevel` cuts what `Punctuation` left by the expression
@@ -154,7 +159,7 @@ def piece_end(text: Bytes, at: int, end: int, classes: Bytes) -> int:
 
 
 @_compiled
-def part_end(text: Bytes, at: int, end: int, byte_flags: Bytes) -> int:
+def part_end(text: Bytes, at: Whole, end: Whole, byte_flags: Bytes) -> Whole:
     """End of the part that starts at `at` of a piece that ends at `end`, by `Digits` and three digits.
 
     These two see the symbols of bytes, not characters, and among those of single bytes are ², ³, ¹, ¼, ½ and ¾.
@@ -172,7 +177,7 @@ def part_end(text: Bytes, at: int, end: int, byte_flags: Bytes) -> int:
 
 
 @_compiled
-def cut(text: Bytes, ends: NDArray[np.int64], classes: Bytes, byte_flags: Bytes, marks: Ids) -> None:
+def cut(text: Bytes, ends: Ends, classes: Bytes, byte_flags: Bytes, marks: Ids) -> None:
     """Write the bytes of texts that end at `ends` to `marks`, more by 256 where they do not begin a part of a piece."""
     at = 0
     for end in ends:
@@ -187,7 +192,7 @@ def cut(text: Bytes, ends: NDArray[np.int64], classes: Bytes, byte_flags: Bytes,
 
 
 @_compiled
-def rank_of(left: int, right: int, pairs: NDArray[np.uint64], ranks: NDArray[np.int32]) -> int:
+def rank_of(left: Whole, right: Whole, pairs: NDArray[np.uint64], ranks: NDArray[np.int32]) -> Whole:
     """Rank of the merge of two ids, `_NO_RANK` where there is none."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)
     mask = np.uint64(pairs.size - 1)
@@ -227,7 +232,7 @@ def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
 
 
 @_compiled
-def merge_by_scan(ids: Ids, model: Model, ranks: NDArray[np.int64]) -> int:
+def merge_by_scan(ids: Ids, model: Model, ranks: Ranks) -> Whole:
     """Merge `ids` in place; returns how many are left. `ranks` is room for as many."""
     n = ids.size
     for i in range(n - 1):
@@ -251,7 +256,7 @@ def merge_by_scan(ids: Ids, model: Model, ranks: NDArray[np.int64]) -> int:
 
 
 @_compiled
-def sift_down(heap: NDArray[np.int64], at: int, n: int) -> None:
+def sift_down(heap: NDArray[np.int64], at: Whole, n: Whole) -> None:
     """Let the entry at `at` sink to its place among the first `n` of a heap whose least is on top."""
     entry = heap[at]
     while 2 * at + 1 < n:
@@ -266,7 +271,7 @@ def sift_down(heap: NDArray[np.int64], at: int, n: int) -> None:
 
 
 @_compiled
-def push(heap: NDArray[np.int64], n: int, entry: int) -> int:
+def push(heap: NDArray[np.int64], n: Whole, entry: Whole) -> Whole:
     """Add an entry to the first `n` of a heap; returns n + 1."""
     at = n
     while at > 0 and heap[(at - 1) // 2] > entry:
@@ -277,7 +282,7 @@ def push(heap: NDArray[np.int64], n: int, entry: int) -> int:
 
 
 @_compiled
-def merge_by_heap(ids: Ids, model: Model) -> int:
+def merge_by_heap(ids: Ids, model: Model) -> Whole:
     """Merge `ids` in place, in O(n log n); returns how many are left.
 
     As the library does it, entries of the heap stay there when their pair changes, and count when they come up if the
@@ -333,7 +338,7 @@ def merge_by_heap(ids: Ids, model: Model) -> int:
 
 
 @_compiled
-def encode_piece(text: Bytes, at: int, end: int, model: Model, ids: Ids, first: int, ranks: NDArray[np.int64]) -> int:
+def encode_piece(text: Bytes, at: Whole, end: Whole, model: Model, ids: Ids, first: Whole, ranks: Ranks) -> Whole:
     """Write the ids of the piece text[at:end] from ids[first] on, room for one a byte; returns where they end."""
     while at < end:
         after = part_end(text, at, end, model.byte_flags)
@@ -353,7 +358,7 @@ def encode_piece(text: Bytes, at: int, end: int, model: Model, ids: Ids, first: 
 
 
 @_compiled
-def word_of(text: Bytes, at: int, end: int, word: Ids) -> int:
+def word_of(text: Bytes, at: Whole, end: Whole, word: Ids) -> Whole:
     """Pack text[at:end] into `word`, four bytes a number; returns its hash."""
     size = end - at
     mixed = np.uint64(size)
@@ -368,7 +373,7 @@ def word_of(text: Bytes, at: int, end: int, word: Ids) -> int:
 
 
 @_compiled
-def remembered(memory: Ids, slot: int, word: Ids, size: int) -> int:
+def remembered(memory: Ids, slot: Whole, word: Ids, size: Whole) -> Whole:
     """How many ids a slot of the memory has for the `size` bytes of `word`; negative where it holds another piece."""
     if memory[slot, 0] & np.uint32(0xFF) != size:
         return -1
@@ -379,7 +384,7 @@ def remembered(memory: Ids, slot: int, word: Ids, size: int) -> int:
 
 
 @_compiled
-def remember(memory: Ids, slot: int, word: Ids, size: int, ids: Ids, first: int, end: int) -> None:
+def remember(memory: Ids, slot: Whole, word: Ids, size: Whole, ids: Ids, first: Whole, end: Whole) -> None:
     """Put a piece and its ids[first:end] into a slot of the memory, unless they are too many."""
     if end - first > _WORD_IDS:
         return
@@ -391,7 +396,7 @@ def remember(memory: Ids, slot: int, word: Ids, size: int, ids: Ids, first: int,
 
 
 @_compiled
-def encode(text: Bytes, ends: NDArray[np.int64], model: Model, memory: Ids, ids: Ids, id_ends: NDArray[np.int64]) -> None:
+def encode(text: Bytes, ends: Ends, model: Model, memory: Ids, ids: Ids, id_ends: Ends) -> None:
     """Write the ids of texts that lie one after another in `text` and end at `ends`; `id_ends` says where theirs end.
 
     `text` must be valid UTF-8, `ids` have room for one a byte. `memory` holds pieces from call to call.

@@ -1,4 +1,4 @@
-"""What Hugging Face's library takes each character for: asked of the library itself, so that no Unicode version differs."""
+"""What Hugging Face's library takes each character for: asked of the library, so that no Unicode version differs."""
 
 from __future__ import annotations
 

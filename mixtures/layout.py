@@ -1,8 +1,8 @@
-"""What a tokenizer.json says: whether the kernels of `mixtures.byte_pairs` do all of it, and which bytes its tokens hold.
+"""What a tokenizer.json says: whether the kernels of `mixtures.byte_pairs` do all of it, which bytes its tokens hold.
 
 The kernels do Falcon's layout and GPT-2's: `ByteLevel`, before it `Punctuation` or nothing, after it `Digits`, a split
-into three digits, both or neither; then BPE without any of its options. `Unsuited` says what a tokenizer has besides.
-That the ids are those of Hugging Face's library is another matter: see `mixtures.equality`.
+into three digits, both or neither; then BPE without any of its options. `UnsuitedError` says what else a
+tokenizer has. That the ids are those of Hugging Face's library is another matter: see `mixtures.equality`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BYTES_OF_TEXT: Final = (*range(0xC0), *range(0xC2, 0xF5))
 """Bytes that UTF-8 has."""
 
 
-class Unsuited(Exception):
+class UnsuitedError(Exception):
     """The kernels do not do what this tokenizer does; the message names it."""
 
 
@@ -50,9 +50,9 @@ class Coverage:
 
 
 def layout_of(content: Parsed) -> Layout:
-    """Layout of a parsed tokenizer.json. Raises Unsuited."""
+    """Layout of a parsed tokenizer.json. Raises UnsuitedError."""
     if content.get("normalizer") is not None:
-        raise Unsuited(f"a normalizer ({content['normalizer'].get('type')})")
+        raise UnsuitedError(f"a normalizer ({content['normalizer'].get('type')})")
     _check_added(content)
     _check_model(content["model"])
     steps = _steps(content)
@@ -61,7 +61,7 @@ def layout_of(content: Parsed) -> Layout:
     digits = _take(steps, {"type": "Digits", "individual_digits": False})
     three_digits = any(_take(steps, _isolated(expression)) for expression in _THREE_DIGITS)
     if steps:
-        raise Unsuited(f"another pre-tokenizer, or one in another place ({steps[0]})")
+        raise UnsuitedError(f"another pre-tokenizer, or one in another place ({steps[0]})")
     return Layout(punctuation=punctuation, digits=digits, three_digits=three_digits)
 
 
@@ -72,7 +72,7 @@ def coverage_of(content: Parsed) -> Coverage | None:
             return None
         _check_added(content)
         _check_model(content["model"] | {"dropout": None, "ignore_merges": False})  # these leave all bytes in order
-    except Unsuited:
+    except UnsuitedError:
         return None
     steps = _steps(content)
     kinds = [step["type"] for step in steps]
@@ -110,19 +110,19 @@ def merges_of(content: Parsed) -> list[tuple[str, str]]:
 def _check_added(content: Parsed) -> None:
     for token in content.get("added_tokens") or ():
         if not token["special"]:
-            raise Unsuited(f"an added token that is not special ({token['content']!r})")
+            raise UnsuitedError(f"an added token that is not special ({token['content']!r})")
 
 
 def _check_model(model: Parsed) -> None:
     if model.get("type") != "BPE":
-        raise Unsuited(f"a model of another kind ({model.get('type')})")
+        raise UnsuitedError(f"a model of another kind ({model.get('type')})")
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"):
         if model.get(option):
-            raise Unsuited(f"BPE with {option}")
+            raise UnsuitedError(f"BPE with {option}")
     if len(set(model["vocab"].values())) < len(model["vocab"]):
-        raise Unsuited("two tokens with one id")
+        raise UnsuitedError("two tokens with one id")
     if model.get("unk_token") is not None and any(symbol not in model["vocab"] for symbol in alphabet()):
-        raise Unsuited("an unknown token, and bytes without a token of their own")
+        raise UnsuitedError("an unknown token, and bytes without a token of their own")
 
 
 def _steps(content: Parsed) -> list[Parsed]:
@@ -141,11 +141,11 @@ def _take(steps: list[Parsed], step: Parsed) -> bool:
 def _take_byte_level(steps: list[Parsed]) -> None:
     step = steps.pop(0) if steps else {"type": "none"}
     if step["type"] != "ByteLevel":
-        raise Unsuited(f"another pre-tokenizer, or one in another place ({step})")
+        raise UnsuitedError(f"another pre-tokenizer, or one in another place ({step})")
     if step.get("add_prefix_space", True):
-        raise Unsuited("ByteLevel with add_prefix_space")
+        raise UnsuitedError("ByteLevel with add_prefix_space")
     if not step.get("use_regex", True):
-        raise Unsuited("ByteLevel without its expression")
+        raise UnsuitedError("ByteLevel without its expression")
 
 
 def _isolated(expression: str) -> Parsed:

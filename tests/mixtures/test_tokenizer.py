@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,81 @@ def test_a_model_that_can_forge_its_specials_is_refused(tmp_path: Path) -> None:
 def test_too_small_a_vocabulary_is_refused() -> None:
     with pytest.raises(TokenizerError, match="a vocabulary of 267 is too small; give at least 268"):
         train_bpe(TEXTS, 267)
+
+
+def within(tokenizer: Tokenizer, text: str, ids: np.ndarray) -> list[int]:
+    return [tokenizer.tokens_within(text, ids, n) for n in range(len(text.encode()) + 2)]
+
+
+def test_tokens_within_the_first_bytes(falcon: Tokenizer) -> None:
+    """Each token's bytes one after another, those of characters that Falcon's vocabulary lacks left out."""
+    assert falcon.coverage is not None
+    assert falcon.coverage.dropped_bytes == (3, 4, 5, 11, 17, 19, 20, 21, 22, 23, 25, 28, 29, 30, 0xF2)
+    for text in (*TEXTS, "漢字 🦅 \u0378", "a\x03b \x03\x0bthe\x04n\x1e", "\x1e", "\x00", "\U000a0000", ""):
+        (ids,) = falcon.encode_batch([text])
+        kept = [i for i, byte in enumerate(text.encode()) if falcon.coverage.has_token[byte]]
+        ends, n = [], 0
+        for token_id in ids.tolist():
+            n += len(falcon.engine.id_to_token(token_id))  # a character for each byte
+            ends.append(kept[n - 1] + 1)
+        assert n == len(kept)
+        assert within(falcon, text, ids) == [sum(end <= k for end in ends) for k in range(len(text.encode()) + 2)]
+
+
+def test_tokens_within_are_those_of_the_offsets(falcon: Tokenizer) -> None:
+    """At the end of each character, the library's own offsets say the same."""
+    for text in (*TEXTS, "漢字 🦅 \u0378 über 12345"):
+        (ids,) = falcon.encode_batch([text])
+        ends = [end for _, end in falcon.engine.encode(text, add_special_tokens=False).offsets]
+        split = {end for end, after in pairwise(ends) if end == after}
+        for n in range(len(text) + 1):
+            if n not in split:  # there a character's last token is told apart from its first only by bytes
+                found = falcon.tokens_within(text, ids, len(text[:n].encode()))
+                assert found == sum(end <= n for end in ends)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "WordLevel", "vocab": {"the": 0, "öl": 1, "?": 2}, "unk_token": "?"},
+        {"type": "WordPiece", "vocab": {"the": 0, "ö": 1, "##l": 3, "?": 2}, "unk_token": "?"}
+        | {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+    ],
+    ids=["words", "word pieces"],
+)
+def test_tokens_within_of_other_models_go_by_offsets(model: dict[str, object], tmp_path: Path) -> None:
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    content = {
+        "version": "1.0",
+        "added_tokens": [{"id": 4, "content": "<|endoftext|>"} | special],
+        "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": model,
+    }
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(content))
+    tokenizer = open_tokenizer(path)
+    assert tokenizer.coverage is None
+    (ids,) = tokenizer.encode_batch(["The  Öl the"])
+    if len(ids) == 3:
+        assert within(tokenizer, "The  Öl the", ids) == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    else:
+        assert within(tokenizer, "The  Öl the", ids) == [0, 0, 0, 1, 1, 1, 1, 2, 3, 3, 3, 3, 4, 4]
+
+
+def test_a_trained_bpe_drops_nothing(bpe_file: Path) -> None:
+    tokenizer = open_tokenizer(bpe_file)
+    assert tokenizer.coverage is not None
+    assert tokenizer.coverage.dropped_bytes == ()
+    for text, ids in zip(TEXTS, tokenizer.encode_batch(TEXTS), strict=True):
+        assert tokenizer.coverage.token_bytes[ids].sum() == len(text.encode())
+
+
+def test_reading_needs_neither_numba_nor_tokenizers_nor_a_verdict(repository: Path) -> None:
+    program = (
+        "import sys, mixtures.tokenizer; "
+        "print([name for name in ('numba', 'tokenizers', 'pyarrow', 'mixtures.equality') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, check=True)
+    assert run.stdout.decode().strip() == "[]"
