@@ -61,13 +61,11 @@ def model_of(content: Parsed, layout: Layout, points: CodePoints) -> Model:
     lefts = np.array([vocab[left] for left, _ in merges], np.uint32)
     rights = np.array([vocab[right] for _, right in merges], np.uint32)
     merged = np.array([vocab[left + right] for left, right in merges], np.int32)
-    pairs, ranks = pair_table(lefts, rights)
     return Model(
         classes=classes_of(layout, points),
         byte_flags=byte_flags_of(layout, points),
         byte_ids=np.array([vocab.get(symbol, -1) for symbol in alphabet()], np.int32),
-        pairs=pairs,
-        ranks=ranks,
+        pairs=pair_table(lefts, rights),
         merged=merged,
         symbols=symbols_of(content),
         unique=len(np.unique(merged)) == len(merged),

@@ -44,6 +44,7 @@ Bytes = NDArray[np.uint8]
 Ids = NDArray[np.uint32]
 Ends = NDArray[np.int64]
 Ranks = NDArray[np.int64]
+Pairs = NDArray[np.uint64]
 Whole = Any
 """A whole number, of Python or of numpy: for numba they are the same."""
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
@@ -58,10 +59,8 @@ class Model(NamedTuple):
     """[256]: NUMERIC and DIGIT, as far as the layout splits there."""
     byte_ids: NDArray[np.int32]
     """[256]: id of each byte's symbol; negative where it has none, and is left out."""
-    pairs: NDArray[np.uint64]
-    """[slots], a power of two: left id << 32 | right id, open addressing."""
-    ranks: NDArray[np.int32]
-    """[slots]: rank of the pair."""
+    pairs: Pairs
+    """[slots, 2], a power of two of them: left id << 32 | right id, and the rank of their merge; open addressing."""
     merged: NDArray[np.int32]
     """[merges]: id that the merge of each rank makes."""
     symbols: NDArray[np.int32]
@@ -192,33 +191,33 @@ def cut(text: Bytes, ends: Ends, classes: Bytes, byte_flags: Bytes, marks: Ids) 
 
 
 @_compiled
-def rank_of(left: Whole, right: Whole, pairs: NDArray[np.uint64], ranks: NDArray[np.int32]) -> Whole:
+def rank_of(left: Whole, right: Whole, pairs: Pairs) -> Whole:
     """Rank of the merge of two ids, `_NO_RANK` where there is none."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)
-    mask = np.uint64(pairs.size - 1)
-    slot = (key * _MIX) >> np.uint64(32) & mask
-    while pairs[slot] != _NO_PAIR:
-        if pairs[slot] == key:
-            return np.int64(ranks[slot])
+    mask = np.uint64(len(pairs) - 1)
+    slot = (key * _MIX) >> np.uint64(40) & mask
+    while pairs[slot, 0] != _NO_PAIR:
+        if pairs[slot, 0] == key:
+            return np.int64(pairs[slot, 1])
         slot = (slot + np.uint64(1)) & mask
     return _NO_RANK
 
 
 @_compiled
-def pair_table(lefts: Ids, rights: Ids) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    """Keys and ranks of merges given in order of rank; a pair given twice has the rank of the later one."""
+def pair_table(lefts: Ids, rights: Ids) -> Pairs:
+    """Merges given in order of rank as a table; a pair given twice has the rank of the later one."""
     slots = 4
-    while slots < 4 * lefts.size:
+    while slots < 2 * lefts.size:
         slots *= 2
-    pairs, ranks = np.full(slots, _NO_PAIR, np.uint64), np.zeros(slots, np.int32)
+    pairs = np.full((slots, 2), _NO_PAIR, np.uint64)
     mask = np.uint64(slots - 1)
     for rank in range(lefts.size):
         key = np.uint64(lefts[rank]) << np.uint64(32) | np.uint64(rights[rank])
-        slot = (key * _MIX) >> np.uint64(32) & mask
-        while pairs[slot] != _NO_PAIR and pairs[slot] != key:
+        slot = (key * _MIX) >> np.uint64(40) & mask
+        while pairs[slot, 0] != _NO_PAIR and pairs[slot, 0] != key:
             slot = (slot + np.uint64(1)) & mask
-        pairs[slot], ranks[slot] = key, rank
-    return pairs, ranks
+        pairs[slot, 0], pairs[slot, 1] = key, rank
+    return pairs
 
 
 @_compiled
@@ -226,7 +225,7 @@ def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
     """Rank of each pair of ids, -1 where it is no merge."""
     found = np.empty(lefts.size, np.int64)
     for i in range(lefts.size):
-        rank = rank_of(lefts[i], rights[i], model.pairs, model.ranks)
+        rank = rank_of(lefts[i], rights[i], model.pairs)
         found[i] = -1 if rank == _NO_RANK else rank
     return found
 
@@ -236,7 +235,7 @@ def merge_by_scan(ids: Ids, model: Model, ranks: Ranks) -> Whole:
     """Merge `ids` in place; returns how many are left. `ranks` is room for as many."""
     n = ids.size
     for i in range(n - 1):
-        ranks[i] = rank_of(ids[i], ids[i + 1], model.pairs, model.ranks)
+        ranks[i] = rank_of(ids[i], ids[i + 1], model.pairs)
     while True:
         best, at = _NO_RANK, -1
         for i in range(n - 1):
@@ -250,9 +249,9 @@ def merge_by_scan(ids: Ids, model: Model, ranks: Ranks) -> Whole:
             ids[i] = ids[i + 1]
             ranks[i] = ranks[i + 1]
         if at > 0:
-            ranks[at - 1] = rank_of(ids[at - 1], ids[at], model.pairs, model.ranks)
+            ranks[at - 1] = rank_of(ids[at - 1], ids[at], model.pairs)
         if at + 1 < n:
-            ranks[at] = rank_of(ids[at], ids[at + 1], model.pairs, model.ranks)
+            ranks[at] = rank_of(ids[at], ids[at + 1], model.pairs)
 
 
 @_compiled
@@ -294,7 +293,7 @@ def merge_by_heap(ids: Ids, model: Model) -> Whole:
     heap = np.empty(2 * n, np.int64)  # every merge takes one entry and adds two at most
     size = 0
     for i in range(n - 1):
-        rank = rank_of(live[i], live[i + 1], model.pairs, model.ranks)
+        rank = rank_of(live[i], live[i + 1], model.pairs)
         if rank != _NO_RANK:
             heap[size] = rank << 32 | i
             size += 1
@@ -312,7 +311,7 @@ def merge_by_heap(ids: Ids, model: Model) -> Whole:
         middle = at + model.symbols[left]
         if middle >= n:
             continue
-        rank = rank_of(left, live[middle], model.pairs, model.ranks)
+        rank = rank_of(left, live[middle], model.pairs)
         made = model.merged[top >> 32]
         if rank == _NO_RANK or model.merged[rank] != made:
             continue
@@ -322,11 +321,11 @@ def merge_by_heap(ids: Ids, model: Model) -> Whole:
         live[at] = made
         if at > 0:
             before = at - 1 if live[at - 1] >= 0 else at + live[at - 1]
-            rank = rank_of(live[before], made, model.pairs, model.ranks)
+            rank = rank_of(live[before], made, model.pairs)
             if rank != _NO_RANK:
                 size = push(heap, size, rank << 32 | before)
         if after < n:
-            rank = rank_of(made, live[after], model.pairs, model.ranks)
+            rank = rank_of(made, live[after], model.pairs)
             if rank != _NO_RANK:
                 size = push(heap, size, rank << 32 | at)
     left_over, at = 0, 0

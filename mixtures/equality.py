@@ -11,8 +11,8 @@ What is shown, in this order (docs/decisions/0028-identical-ids.md):
    piece and one for the others, so that its ids show every cut. Every character of Unicode stands in a row and between
    letters and spaces, those of the planes 0 to 3 also alone and between digits, punctuation and line ends; and all
    strings of up to five out of what the pre-tokenisers tell apart.
-4. Both give the same ids for each token's text, alone and in a row; for special strings; for every character of Unicode in a
-   row; and for mixtures of all that, among them pieces of thousands of symbols.
+4. Both give the same ids for each token's text, alone and in a row; for special strings; for every character of
+   Unicode in a row; and for mixtures of all that, among them pieces of thousands of symbols.
 
 The first failure makes the verdict unequal and is its reason.
 """
