@@ -10,12 +10,12 @@ All kernels are in this one file, because numba does not notice a change in a ke
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from mixtures.compiled import compiled
 
 LETTER: Final = 1
 NUMBER: Final = 2
@@ -47,7 +47,6 @@ Ranks = NDArray[np.int64]
 Pairs = NDArray[np.uint64]
 Whole = Any
 """A whole number, of Python or of numpy: for numba they are the same."""
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
 class Model(NamedTuple):
@@ -69,20 +68,12 @@ class Model(NamedTuple):
     """Whether no two merges make the same id."""
 
 
-def _compiled(function: Kernel) -> Kernel:
-    """Return `function` compiled at its first call, machine code kept on disk where there is a folder for it."""
-    try:
-        return cast(Kernel, njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba's "no locator available"
-        return cast(Kernel, njit(nogil=True)(function))
-
-
 def empty_memory(slots: int) -> Ids:
     """Room for `slots` (a power of two) remembered pieces; later ones take the place of earlier ones."""
     return np.zeros((slots, 16), np.uint32)
 
 
-@_compiled
+@compiled
 def point_at(text: Bytes, at: Whole) -> tuple[Whole, Whole]:
     """Code point that starts at byte `at` of valid UTF-8, and its bytes."""
     first = np.int64(text[at])
@@ -97,7 +88,7 @@ def point_at(text: Bytes, at: Whole) -> tuple[Whole, Whole]:
     return (first & 0x07) << 18 | second << 12 | third << 6 | np.int64(text[at + 3]) & 0x3F, 4
 
 
-@_compiled
+@compiled
 def run_end(text: Bytes, at: Whole, end: Whole, of_class: Whole, classes: Bytes) -> Whole:
     """Where the code points of class `of_class` end that start at `at`."""
     while at < end:
@@ -108,7 +99,7 @@ def run_end(text: Bytes, at: Whole, end: Whole, of_class: Whole, classes: Bytes)
     return at
 
 
-@_compiled
+@compiled
 def contraction_end(text: Bytes, at: Whole, end: Whole) -> Whole:
     """End of the 's, 't, 're, 've, 'm, 'll or 'd at `at`; `at` where there is none."""
     if at + 1 < end and text[at] == 0x27:
@@ -124,7 +115,7 @@ def contraction_end(text: Bytes, at: Whole, end: Whole) -> Whole:
     return at
 
 
-@_compiled
+@compiled
 def piece_end(text: Bytes, at: Whole, end: Whole, classes: Bytes) -> Whole:
     """End of the piece that starts at `at`, by `Punctuation` and `ByteLevel`.
 
@@ -157,7 +148,7 @@ def piece_end(text: Bytes, at: Whole, end: Whole, classes: Bytes) -> Whole:
     return after
 
 
-@_compiled
+@compiled
 def part_end(text: Bytes, at: Whole, end: Whole, byte_flags: Bytes) -> Whole:
     """End of the part that starts at `at` of a piece that ends at `end`, by `Digits` and three digits.
 
@@ -175,7 +166,7 @@ def part_end(text: Bytes, at: Whole, end: Whole, byte_flags: Bytes) -> Whole:
     return end
 
 
-@_compiled
+@compiled
 def cut(text: Bytes, ends: Ends, classes: Bytes, byte_flags: Bytes, marks: Ids) -> None:
     """Write the bytes of texts that end at `ends` to `marks`, more by 256 where they do not begin a part of a piece."""
     at = 0
@@ -190,7 +181,7 @@ def cut(text: Bytes, ends: Ends, classes: Bytes, byte_flags: Bytes, marks: Ids) 
                 at = part
 
 
-@_compiled
+@compiled
 def rank_of(left: Whole, right: Whole, pairs: Pairs) -> Whole:
     """Rank of the merge of two ids, `_NO_RANK` where there is none."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)
@@ -203,7 +194,7 @@ def rank_of(left: Whole, right: Whole, pairs: Pairs) -> Whole:
     return _NO_RANK
 
 
-@_compiled
+@compiled
 def pair_table(lefts: Ids, rights: Ids) -> Pairs:
     """Merges given in order of rank as a table; a pair given twice has the rank of the later one."""
     slots = 4
@@ -220,7 +211,7 @@ def pair_table(lefts: Ids, rights: Ids) -> Pairs:
     return pairs
 
 
-@_compiled
+@compiled
 def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
     """Rank of each pair of ids, -1 where it is no merge."""
     found = np.empty(lefts.size, np.int64)
@@ -230,7 +221,7 @@ def ranks_of(lefts: Ids, rights: Ids, model: Model) -> NDArray[np.int64]:
     return found
 
 
-@_compiled
+@compiled
 def merge_by_scan(ids: Ids, model: Model, ranks: Ranks) -> Whole:
     """Merge `ids` in place; returns how many are left. `ranks` is room for as many."""
     n = ids.size
@@ -254,7 +245,7 @@ def merge_by_scan(ids: Ids, model: Model, ranks: Ranks) -> Whole:
             ranks[at] = rank_of(ids[at], ids[at + 1], model.pairs)
 
 
-@_compiled
+@compiled
 def sift_down(heap: NDArray[np.int64], at: Whole, n: Whole) -> None:
     """Let the entry at `at` sink to its place among the first `n` of a heap whose least is on top."""
     entry = heap[at]
@@ -269,7 +260,7 @@ def sift_down(heap: NDArray[np.int64], at: Whole, n: Whole) -> None:
     heap[at] = entry
 
 
-@_compiled
+@compiled
 def push(heap: NDArray[np.int64], n: Whole, entry: Whole) -> Whole:
     """Add an entry to the first `n` of a heap; returns n + 1."""
     at = n
@@ -280,7 +271,7 @@ def push(heap: NDArray[np.int64], n: Whole, entry: Whole) -> Whole:
     return n + 1
 
 
-@_compiled
+@compiled
 def merge_by_heap(ids: Ids, model: Model) -> Whole:
     """Merge `ids` in place, in O(n log n); returns how many are left.
 
@@ -336,7 +327,7 @@ def merge_by_heap(ids: Ids, model: Model) -> Whole:
     return left_over
 
 
-@_compiled
+@compiled
 def encode_piece(text: Bytes, at: Whole, end: Whole, model: Model, ids: Ids, first: Whole, ranks: Ranks) -> Whole:
     """Write the ids of the piece text[at:end] from ids[first] on, room for one a byte; returns where they end."""
     while at < end:
@@ -356,7 +347,7 @@ def encode_piece(text: Bytes, at: Whole, end: Whole, model: Model, ids: Ids, fir
     return first
 
 
-@_compiled
+@compiled
 def word_of(text: Bytes, at: Whole, end: Whole, word: Ids) -> Whole:
     """Pack text[at:end] into `word`, four bytes a number; returns its hash."""
     size = end - at
@@ -371,7 +362,7 @@ def word_of(text: Bytes, at: Whole, end: Whole, word: Ids) -> Whole:
     return mixed
 
 
-@_compiled
+@compiled
 def remembered(memory: Ids, slot: Whole, word: Ids, size: Whole) -> Whole:
     """How many ids a slot of the memory has for the `size` bytes of `word`; negative where it holds another piece."""
     if memory[slot, 0] & np.uint32(0xFF) != size:
@@ -382,7 +373,7 @@ def remembered(memory: Ids, slot: Whole, word: Ids, size: Whole) -> Whole:
     return np.int64(memory[slot, 0]) >> 8
 
 
-@_compiled
+@compiled
 def remember(memory: Ids, slot: Whole, word: Ids, size: Whole, ids: Ids, first: Whole, end: Whole) -> None:
     """Put a piece and its ids[first:end] into a slot of the memory, unless they are too many."""
     if end - first > _WORD_IDS:
@@ -394,7 +385,7 @@ def remember(memory: Ids, slot: Whole, word: Ids, size: Whole, ids: Ids, first: 
         memory[slot, 9 + i] = ids[first + i]
 
 
-@_compiled
+@compiled
 def encode(text: Bytes, ends: Ends, model: Model, memory: Ids, ids: Ids, id_ends: Ends) -> None:
     """Write the ids of texts that lie one after another in `text` and end at `ends`; `id_ends` says where theirs end.
 

@@ -68,13 +68,15 @@ class Tokenizer:
         encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, self.dtype) for encoding in encodings]
 
-    def tokens_within(self, text: str, ids: npt.NDArray[Any], n_bytes: int) -> int:
-        """How many of the first of `ids`, those of `text`, lie wholly within its first `n_bytes` bytes of UTF-8.
+    def tokens_within(self, text: str, n_bytes: int, ids: npt.NDArray[Any] | None = None) -> int:
+        """How many of a text's first tokens lie wholly within its first `n_bytes` bytes of UTF-8.
 
-        Where `coverage` is None, a token that holds a part of a character counts as if it held all of it.
+        `ids` are those of the text, where they are known already. Where `coverage` is None, a token that holds a part
+        of a character counts as if it held all of it.
         """
         leading = text[:n_bytes].encode()[:n_bytes]
         if self.coverage is not None:
+            ids = self.encode_batch([text])[0] if ids is None else ids
             held = np.count_nonzero(self.coverage.has_token[np.frombuffer(leading, np.uint8)])
             return int(np.searchsorted(np.cumsum(self.coverage.token_bytes[ids]), held, side="right"))
         n_chars = len(leading.decode(errors="ignore"))

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from mixtures.tokens import written_whole
+from mixtures.files import written_whole
 
 _MODULES: Final = ("byte_level", "byte_pairs", "code_points", "equality", "layout")
 

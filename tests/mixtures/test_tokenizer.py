@@ -153,7 +153,9 @@ def test_too_small_a_vocabulary_is_refused() -> None:
 
 
 def within(tokenizer: Tokenizer, text: str, ids: np.ndarray) -> list[int]:
-    return [tokenizer.tokens_within(text, ids, n) for n in range(len(text.encode()) + 2)]
+    counts = [tokenizer.tokens_within(text, n, ids) for n in range(len(text.encode()) + 2)]
+    assert counts[::3] == [tokenizer.tokens_within(text, n) for n in range(0, len(counts), 3)]
+    return counts
 
 
 def test_tokens_within_the_first_bytes(falcon: Tokenizer) -> None:
@@ -179,7 +181,7 @@ def test_tokens_within_are_those_of_the_offsets(falcon: Tokenizer) -> None:
         split = {end for end, after in pairwise(ends) if end == after}
         for n in range(len(text) + 1):
             if n not in split:  # there a character's last token is told apart from its first only by bytes
-                found = falcon.tokens_within(text, ids, len(text[:n].encode()))
+                found = falcon.tokens_within(text, len(text[:n].encode()), ids)
                 assert found == sum(end <= n for end in ends)
 
 
