@@ -62,6 +62,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         line=f"extraction.py --input {DATA}/warc --gold {DATA}/gold/pages.jsonl --rounds 2", render=render.extraction
     ),
     "langid": Benchmark(line=f"langid.py --input {DATA}/langid", render=render.langid),
+    "tokens": Benchmark(
+        line=f"tokens.py --input {DATA}/text --tokenizer {DATA}/models/falcon_tokenizer.json", render=render.tokens
+    ),
     "decontamination": Benchmark(
         line=f"decontamination.py --input {DATA}/text --tokenizer {DATA}/models/falcon_tokenizer.json",
         render=render.decontamination,

@@ -195,6 +195,24 @@ def decontamination(figures: Figures) -> str:
     )
 
 
+def tokens(figures: Figures) -> str:
+    """Tokens per second on both sides, and whether their ids are the same."""
+    rows = [
+        ["**falconmix**", f"{figures['falconmix_tokens_per_s'] / 1e6:.2f}"],
+        ["Hugging Face's tokenizers", f"{figures['huggingface_tokens_per_s'] / 1e6:.2f}"],
+    ]
+    same = "the same ids for **all**" if figures["same"] else f"other ids for **{figures['differing_texts']}**"
+    return "\n\n".join(
+        [
+            table(["one core", "million tokens a CPU second"], rows),
+            f"**ratio {figures['ratio']:.1f}** (goal {figures['goal']:.0f}); {same} of {figures['texts']:,} texts, "
+            f"{figures['tokens']:,} tokens.",
+            f"The proof, once a tokenizer: {figures['proof_cpu_s']:.0f} CPU s; starting from its verdict: "
+            f"{figures['start_cpu_s']:.1f}.",
+        ]
+    )
+
+
 def corrections(figures: Figures) -> str:
     """Shares of texts and words that corrections touch, and their cost."""
     counts = figures["all"]
