@@ -1,6 +1,5 @@
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +8,7 @@ import pytest
 
 import render
 import tokens
+from mixtures.equality import code_points
 from mixtures.tokenizer import open_tokenizer, train_bpe
 from mixtures.verdict import Verdict
 
@@ -22,12 +22,36 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof itself is tested elsewhere, and is long."""
+    points = code_points()
+    found = {"reason": "", "ranges": tuple(points.ranges()), "numeric_bytes": points.numeric_bytes}
+    monkeypatch.setattr(
+        tokens, "prove", lambda tokenizer: Verdict(tokenizer=tokenizer.digest, library="1", engine="2", **found)
+    )
+
+
+@pytest.mark.usefixtures("proven")
+def test_differing_ids_are_counted(tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a library that is asked for another text."""
+    tokenizer = open_tokenizer(tokenizer_file)
+    encoded = tokens.encoded
+    monkeypatch.setattr(
+        tokens, "encoded", lambda texts, side: encoded([text[side.fast is None :] for text in texts], side)
+    )
+    figures = tokens.measure(TEXTS, tokenizer, 1)
+    assert (figures["same"], figures["differing_texts"]) == (False, 20)
+    assert "other ids for **20** of 30 texts" in render.tokens(figures)
+
+
 def test_texts_of_both_kinds_of_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in TEXTS))
     pq.write_table(pa.table({"text": TEXTS, "id": TEXTS}), tmp_path / "a.parquet")
     assert tokens.read_texts(tmp_path / "a.jsonl") == tokens.read_texts(tmp_path / "a.parquet") == TEXTS
 
 
+@pytest.mark.usefixtures("proven")
 def test_the_last_line_has_both_rates_and_says_whether_ids_are_the_same(
     tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,17 +75,3 @@ def test_a_tokenizer_that_is_not_proven_is_not_measured(tokenizer_file: Path, mo
     monkeypatch.setattr(tokens, "prove", lambda _: verdict)
     with pytest.raises(SystemExit, match="does not serve this tokenizer: a merge is wrong"):
         tokens.measure(TEXTS, tokenizer, 1)
-
-
-def test_differing_ids_are_counted(tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a library that is asked for another text."""
-    tokenizer = open_tokenizer(tokenizer_file)
-    proven = tokens.prove(tokenizer)
-    monkeypatch.setattr(tokens, "prove", lambda _: proven)
-    encoded = tokens.encoded
-    monkeypatch.setattr(
-        tokens, "encoded", lambda texts, side: encoded([text[side.fast is None :] for text in texts], side)
-    )
-    figures = tokens.measure(TEXTS, replace(tokenizer), 1)
-    assert (figures["same"], figures["differing_texts"]) == (False, 20)
-    assert "other ids for **20** of 30 texts" in render.tokens(figures)
