@@ -9,8 +9,8 @@ What is shown, in this order (docs/decisions/0028-identical-ids.md):
    other pairs; every byte's token.
 3. Both cut texts into the same pieces: the library is given a model of two tokens for each byte, one for the first of a
    piece and one for the others, so that its ids show every cut. Every character of Unicode stands in a row and between
-   letters and spaces, those of the planes 0 to 3 also alone and between digits, punctuation and line ends; and all
-   strings of up to five out of what the pre-tokenisers tell apart.
+   letters and spaces, those of the planes 0 to 3 also alone and between digits, punctuation and line ends; any two
+   letters stand behind an apostrophe; and all strings of up to five out of what the pre-tokenisers tell apart.
 4. Both give the same ids for each token's text, alone and in a row; for special strings; for every character of
    Unicode in a row; and for mixtures of all that, among them pieces of thousands of symbols.
 
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice, product
 from pathlib import Path
+from string import ascii_letters
 from typing import Any, Final
 
 import numpy as np
@@ -124,7 +125,7 @@ def differing_ids(library: Any, model: Model, texts: Iterable[str]) -> str:
 
 
 def piece_texts(points: CodePoints) -> Iterator[str]:
-    """Every character between neighbours of each kind, and all short strings of what the pre-tokenisers tell apart."""
+    """Every character between neighbours, two letters behind an apostrophe, short strings of what is told apart."""
     everything = characters()
     for neighbour in _NEIGHBOURS:
         yield from _rows(everything, neighbour)
@@ -132,6 +133,8 @@ def piece_texts(points: CodePoints) -> Iterator[str]:
     for neighbour in _MORE_NEIGHBOURS:
         yield from _rows(telling, neighbour)
     yield from telling
+    for first, second, after in product(ascii_letters, ascii_letters, ("", "a")):
+        yield f"'{first}{second}{after}"
     for length in range(_DEPTH + 1):
         yield from map("".join, product(_KINDS, repeat=length))
 
