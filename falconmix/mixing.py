@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 from falconmix import decontamination
 from falconmix.commands import Commands, add, add_engine, add_json, print_json
 
+PROOF_WORTH_BYTES = 64 << 20
+"""Documents from which on a proof of some seconds is earned back by the fast engine."""
+
 if TYPE_CHECKING:
     from mixtures.holdings import Holdings
     from mixtures.spec import Mixture
     from mixtures.tokenization import TokenizeJob
+    from mixtures.tokenizer import Tokenizer
 
 
 def add_commands(commands: Commands) -> None:
@@ -61,9 +65,10 @@ def _tokenize(options: argparse.Namespace) -> int:
     rules = Rules(url_key=url_key, decontamination=evaluation)
     jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer, rules)
     with locked(token_root):
-        install_tokenizer(tokenizer, token_root)
+        installed = install_tokenizer(tokenizer, token_root)
         left = [job for job in jobs if not is_done(job)]
         if left:
+            _settle(tokenizer, installed, left)
             _run(options, left)
         catalogue = finish(jobs, token_root)
     totals = {folder: catalogue.tokens(folder) for folder in sorted(catalogue.folders)}
@@ -78,6 +83,21 @@ def _tokenize(options: argparse.Namespace) -> int:
     for line in decontamination.summary_lines(found) if found else ():
         print(line)
     return 0
+
+
+def _settle(tokenizer: Tokenizer, installed: Path, jobs: list[TokenizeJob]) -> None:
+    """Prove, where that is worth its time, that the fast engine gives the same ids; workers read the verdict."""
+    from mixtures.equality import settle
+    from mixtures.verdict import read_verdict
+
+    known = read_verdict(installed, tokenizer.digest) is not None
+    if known or sum(job.source.stat().st_size for job in jobs) < PROOF_WORTH_BYTES:
+        return
+    print("tokenize: holding the fast engine against the tokenizer, once", file=sys.stderr)
+    settled = settle(tokenizer, installed)
+    if not settled.fast:
+        verdict = read_verdict(installed, tokenizer.digest)
+        print(f"tokenize: Hugging Face's own engine serves: {verdict.reason if verdict else ''}", file=sys.stderr)
 
 
 def _refuse_unfinished(inputs: list[Path]) -> None:

@@ -14,6 +14,7 @@ from falconmix.cli import main
 from mixtures.errors import TokenFileError
 from mixtures.spec import load_mixture
 from mixtures.stream import Stream
+from mixtures.tokenizer import open_tokenizer
 from mixtures.tokens import open_tokens
 from tests.trainer.corpus import MIXTURE, documents, write_tokens
 
@@ -278,3 +279,22 @@ def test_evaluation_sets_are_kept_out(
     assert "decontamination, 13 words: 1 dropped" in out
     code, _, err = falconmix(*command[:-1], tmp_path / "none.jsonl", "--output", tmp_path / "t")
     assert code == 2 and "none.jsonl" in err
+
+
+@pytest.mark.slow  # the proof takes some twenty seconds
+def test_much_text_is_worth_a_proof_and_has_the_same_ids(
+    falconmix: Falconmix, inputs: list[Path], tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("tokenize", *inputs, "--tokenizer", tokenizer, "--workers", "1", "--output")
+    code, _, err = falconmix(*command, tmp_path / "few")
+    assert code == 0 and "fast engine" not in err
+    assert not (tmp_path / "few" / "tokenizer.verdict.json").exists()
+    monkeypatch.setattr("falconmix.mixing.PROOF_WORTH_BYTES", 1)
+    code, _, err = falconmix(*command, tmp_path / "many")
+    assert code == 0 and "tokenize: holding the fast engine against the tokenizer, once" in err
+    assert open_tokenizer(tmp_path / "many" / "tokenizer.json").fast
+    for path in (tmp_path / "few").rglob("*.tokens"):
+        assert path.read_bytes() == (tmp_path / "many" / path.relative_to(tmp_path / "few")).read_bytes()
+    inputs[0].write_text('{"text": "more"}\n')
+    code, _, err = falconmix(*command, tmp_path / "many")
+    assert code == 0 and "fast engine" not in err
