@@ -104,8 +104,9 @@ class Terminal:
             self._live.stop()
 
     def _line(self) -> str:
-        kept = self._funnel["kept"]
-        return f"{self._name}: {self._done}/{self._total} units, {self._funnel.total()} pages in, {kept} kept so far"
+        units = f"{self._name}: {self._done}/{self._total} units"
+        pages, kept = self._funnel.total(), self._funnel["kept"]
+        return f"{units}, {pages} pages in, {kept} kept so far" if pages else units
 
     def _table(self) -> Table:
         table = Table(title=f"{self._line()}, {self._rate()}", title_justify="left")

@@ -37,3 +37,12 @@ def test_where_there_is_no_terminal_one_line_a_minute_is_told(capsys, monkeypatc
     progress.advance(Counter(kept=2, minhash=1))
     progress.advance(Counter(kept=1))
     assert capsys.readouterr().err.splitlines()[1:] == ["extract: 2/3 units, 4 pages in, 3 kept so far"]
+
+
+def test_work_that_counts_no_pages_tells_of_its_units_alone(capsys, monkeypatch):
+    now = iter([0.0, 0.0, 61.0, 61.0])
+    monkeypatch.setattr("pipeline.progress.time.monotonic", lambda: next(now))
+    progress = Terminal([])
+    progress.phase("import/scatter", 2, 0)
+    progress.advance(Counter())
+    assert capsys.readouterr().err.splitlines()[1:] == ["import/scatter: 1/2 units"]
