@@ -4,10 +4,13 @@ import inspect
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from mixtures.document_index import open_documents
-from mixtures.documents import read_documents
+from mixtures.documents import JSON_COLUMNS, REPEATED, read_documents
 from mixtures.shards import install_tokenizer, plan_tokenize
+from mixtures.sources.document import Document
+from mixtures.sources.writing import ADDED, SHARED, write_shards
 from mixtures.tokenization import Rules, tokenize_shard
 from mixtures.tokenizer import open_tokenizer, train_bpe
 from mixtures.tokens import open_tokens
@@ -64,3 +67,16 @@ def test_every_published_id_is_found_in_the_token_files(published, tmp_path):
             end = int(documents.starts[i + 1]) if i + 1 < n_documents else file.header.tokens
             expected = tokenizer.encode_batch([TEXTS[i % len(TEXTS)]])[0]
             assert file.tokens[start:end].tolist() == [*expected.tolist(), tokenizer.eod_id]
+
+
+def test_what_importers_write_has_the_names_and_types_of_published_documents(tmp_path):
+    names, _ = write_shards([Document(key=("1",), text="x", source="s")], "plain", tmp_path, "part-00000")
+    schema = parquet.read_schema(tmp_path / names[0])
+    assert schema.names == [field.name for field in (*SHARED, *ADDED)]
+    for field in SHARED:
+        assert schema.field(field.name).type == field.type == DOCUMENT.field(field.name).type
+    assert not {field.name for field in ADDED} & set(DOCUMENT.names)
+    assert {REPEATED, "source", "licence", "title"} <= {field.name for field in ADDED}
+    for field in JSON_COLUMNS:
+        assert schema.field(field.name).type == field.type
+    assert {"id", "text", "url", "language", "crawl", "fetch_time", "warc_path"} <= {field.name for field in SHARED}
