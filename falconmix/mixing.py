@@ -106,6 +106,8 @@ def _refuse_unfinished(inputs: list[Path]) -> None:
     for path in inputs:
         if (path / "run.json").exists() and not (path / "report" / "stats.json").exists():
             raise UsageError(f"{path}: this curation run is not finished; run `falconmix curate` again to finish it")
+        if (path / "work" / "begun.json").exists() and not (path / "import.json").exists():
+            raise UsageError(f"{path}: this import is not finished; run `falconmix import` again to finish it")
 
 
 def _run(options: argparse.Namespace, jobs: list[TokenizeJob]) -> None:
