@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from mixtures.document_index import Documents, Part, open_documents
 from mixtures.errors import TokenFileError
-from mixtures.roots import TokenRoot
-from mixtures.tokens import MEND, open_tokens
+from mixtures.roots import ByteFile, TokenRoot
+from mixtures.tokens import HEADER, MEND, open_tokens, token_dtype
 
 PIECE: Final = np.dtype([("file", "<u4"), ("first", "<u8"), ("end", "<u8")])
 """Tokens `first` up to, not including, `end` of file number `file`."""
@@ -25,15 +25,32 @@ Pieces = npt.NDArray[Any]
 
 
 class OpenFiles:
-    """Token files of a root, mapped when they are first asked for."""
+    """Token files of a root, opened when they are first asked for."""
 
     def __init__(self, root: TokenRoot) -> None:
         self.root = root
-        self.tokens = lru_cache(maxsize=OPEN_FILES)(self._tokens)
+        self._tokens = lru_cache(maxsize=OPEN_FILES)(self._open_tokens)
         self.documents = lru_cache(maxsize=OPEN_FILES)(self._documents)
 
-    def _tokens(self, name: str) -> npt.NDArray[np.unsignedinteger[Any]]:
-        return open_tokens(self.root.local(name)).tokens
+    def __reduce__(self) -> tuple[type[OpenFiles], tuple[TokenRoot]]:
+        # Another process opens files of its own.
+        return type(self), (self.root,)
+
+    def tokens(self, name: str, first: int, end: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Tokens `first` up to `end` of a file. Raises TokenFileError where it is gone or has become shorter."""
+        file, dtype = self._tokens(name)
+        size = (end - first) * dtype.itemsize
+        content = file.read(HEADER.itemsize + first * dtype.itemsize, size)
+        if len(content) != size:
+            raise TokenFileError(f"{self.root.shown(name)}: cut short while it was in use; {MEND}")
+        return np.frombuffer(content, dtype)
+
+    def _open_tokens(self, name: str) -> tuple[ByteFile, np.dtype[Any]]:
+        try:
+            file = self.root.open(name)
+        except FileNotFoundError:
+            raise TokenFileError(f"{self.root.shown(name)}: no such token file; {MEND}") from None
+        return file, token_dtype(self.root.shown(name), file.read(0, HEADER.itemsize))
 
     def _documents(self, name: str) -> Documents:
         path = self.root.local(name)
@@ -84,7 +101,7 @@ class TokenRun:
         tokens = np.empty(count, np.int64)
         offset = 0
         for name, first, end in self.cut(start, count):
-            tokens[offset : offset + end - first] = self._opened.tokens(name)[first:end]
+            tokens[offset : offset + end - first] = self._opened.tokens(name, first, end)
             offset += end - first
         return tokens
 

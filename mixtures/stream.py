@@ -63,12 +63,20 @@ class Stream:
         Raises TokenFileError (missing, foreign, cut short), TokenizerError (more than one), SupplyError (too few tokens
         in a component), RecipeError (weights that cannot be scheduled).
         """
-        schedule = Schedule(mixture)
         opened = OpenFiles(Folder(token_root) if isinstance(token_root, Path) else token_root)
-        stream = cls(schedule, *open_supplies(mixture, opened), opened)
-        for supply in stream._supplies.values():
+        return cls.of(mixture, *open_supplies(mixture, opened), opened)
+
+    @classmethod
+    def of(cls, mixture: Mixture, catalogue: Catalogue, supplies: dict[str, Supply], opened: OpenFiles) -> Stream:
+        """The stream over supplies that are open already. Raises SupplyError, RecipeError."""
+        schedule = Schedule(mixture)
+        for supply in supplies.values():
             _check_supply(schedule, supply)
-        return stream
+        return cls(schedule, catalogue, supplies, opened)
+
+    def __reduce__(self) -> tuple[type[Stream], tuple[Schedule, Catalogue, dict[str, Supply], OpenFiles]]:
+        # For processes that read along: what is checked is not checked again, files are opened anew.
+        return type(self), (self.schedule, self._catalogue, self._supplies, self._opened)
 
     def __len__(self) -> int:
         return len(self.schedule)
@@ -87,6 +95,11 @@ class Stream:
     def eod_id(self) -> int:
         """The end-of-document token, which follows every document."""
         return self._catalogue.eod_id
+
+    @property
+    def at_once(self) -> int:
+        """Sequences that are worth reading at a time, each in a thread of its own."""
+        return self._opened.root.at_once
 
     @property
     def tokenizer_digest(self) -> str:
@@ -110,6 +123,13 @@ class Stream:
             window=window,
             epoch=epoch,
         )
+
+    def places(self, position: int) -> list[tuple[str, int, int]]:
+        """Where the tokens of the sequence at `position` lie, in order: token file, first token, first one after."""
+        slot = self.schedule.at(position)
+        run = self._supplies[slot.component].train
+        chunks = self._windows(slot.component, slot.context).chunks(self.window(slot)[0])
+        return [place for chunk in chunks for place in run.cut(*chunk)]
 
     def documents(self, position: int) -> list[RunPart]:
         """Which documents the sequence at `position` holds, and where, in order."""

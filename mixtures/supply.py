@@ -52,15 +52,31 @@ def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) 
     """
     root = opened.root
     catalogue = read_catalogue_file(root.local(CATALOGUE))
-    wanted = {name for stage in mixture.stages for name in mixture.shares(stage)}
-    wanted |= {name for change in mixture.changes for name in mixture.shares(change)}
+    folders = {
+        folder for component in drawn_from(mixture) for folder in matching_folders(component, catalogue, root)
+    }
+    check_shards(sorted(folders), catalogue, root)
+    return catalogue, supplies_of(mixture, catalogue, opened, planned=planned)
+
+
+def supplies_of(
+    mixture: Mixture, catalogue: Catalogue, opened: OpenFiles, *, planned: bool = True
+) -> dict[str, Supply]:
+    """The supplies by a catalogue alone: of the token files, only the document indexes of those cut in two are read.
+
+    Raises SupplyError, TokenFileError.
+    """
     supplies = {}
-    for component in mixture.all_components:
-        if component.name in wanted:
-            folders = matching_folders(component, catalogue, root)
-            check_shards(folders, catalogue, root)
-            supplies[component.name] = _supply(component, folders, mixture, catalogue, opened, planned)
-    return catalogue, supplies
+    for component in drawn_from(mixture):
+        folders = matching_folders(component, catalogue, opened.root)
+        supplies[component.name] = _supply(component, folders, mixture, catalogue, opened, planned)
+    return supplies
+
+
+def drawn_from(mixture: Mixture) -> list[Component]:
+    """The components that some stage, or the log, gives a weight."""
+    wanted = {name for weighed in (*mixture.stages, *mixture.changes) for name in mixture.shares(weighed)}
+    return [component for component in mixture.all_components if component.name in wanted]
 
 
 def matching_folders(component: Component, catalogue: Catalogue, root: TokenRoot) -> list[str]:
@@ -80,7 +96,7 @@ def matching_folders(component: Component, catalogue: Catalogue, root: TokenRoot
 def check_shards(folders: Iterable[str], catalogue: Catalogue, root: TokenRoot) -> None:
     """Hold every token file against the catalogue. Raises TokenFileError, TokenizerError."""
     shards = [(folder, shard) for folder in folders for shard in catalogue.folders[folder]]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(max(_AT_ONCE, root.at_once)) as pool:
         for _ in pool.map(lambda at: _check(f"{at[0]}/{at[1].file}", at[1], catalogue, root), shards):
             pass
 

@@ -11,6 +11,7 @@ stands, its shard is done.
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ HEADER: Final = np.dtype(
         ("reserved", "V40"),
     ]
 )
+_DTYPES: Final = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
 _NUMBERS: Final = ("token_bytes", "tokens", "documents", "vocab_size", "eod_id", "skipped", "urls")
 MEND: Final = "tokenise it again (delete the file and run `falconmix tokenize` as before)"
 
@@ -109,6 +111,15 @@ def parse_header(name: str | Path, content: bytes, size: int) -> Header:
     return header
 
 
+def token_dtype(name: str | Path, head: bytes) -> np.dtype[Any]:
+    """Type of the tokens on disk by the first bytes of a file that was checked before. Raises TokenFileError."""
+    # Of the whole header only this, since it is read each time that a file is opened.
+    magic, version, token_bytes = struct.unpack_from("<8sII", head) if len(head) >= 16 else (b"", 0, 0)
+    if magic != MAGIC or version != VERSION or token_bytes not in _DTYPES:
+        raise TokenFileError(f"{name}: damaged header; {MEND}")
+    return _DTYPES[token_bytes]
+
+
 def open_tokens(path: Path) -> TokenFile:
     """Map a token file. Raises TokenFileError where it is missing, foreign or cut short."""
     header = read_header(path)
@@ -125,7 +136,7 @@ def _unpack(name: str | Path, content: bytes) -> Header:
     if row["version"] != VERSION:
         raise TokenFileError(f"{name}: format {row['version']}, this version reads {VERSION}; {MEND}")
     numbers = {number: int(row[number]) for number in _NUMBERS}
-    if numbers["token_bytes"] not in (2, 4):
+    if numbers["token_bytes"] not in _DTYPES:
         raise TokenFileError(f"{name}: damaged header; {MEND}")
     return Header(**numbers, tokenizer=row["tokenizer"].tobytes().hex(), job=row["job"].tobytes().hex())
 
