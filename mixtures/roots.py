@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from mixtures.tokens import HEADER
 
@@ -21,8 +21,10 @@ class ByteFile(Protocol):
 class TokenRoot(Protocol):
     """Files of a token root, by names relative to it with forward slashes."""
 
-    at_once: int
-    """Reads that are worth having under way at a time."""
+    @property
+    def at_once(self) -> int:
+        """Reads that are worth having under way at a time."""
+        ...
 
     def shown(self, name: str) -> str:
         """The file's place, for messages."""
@@ -47,8 +49,10 @@ class Folder:
 
     path: Path
 
-    at_once: ClassVar[int] = 4
-    """Enough for a disk's queue; more threads would only wait for one another."""
+    @property
+    def at_once(self) -> int:
+        """Enough for a disk's queue; more threads would only wait for one another."""
+        return 4
 
     def shown(self, name: str) -> str:
         """The file's path."""

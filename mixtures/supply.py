@@ -52,9 +52,7 @@ def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) 
     """
     root = opened.root
     catalogue = read_catalogue_file(root.local(CATALOGUE))
-    folders = {
-        folder for component in drawn_from(mixture) for folder in matching_folders(component, catalogue, root)
-    }
+    folders = {folder for component in drawn_from(mixture) for folder in matching_folders(component, catalogue, root)}
     check_shards(sorted(folders), catalogue, root)
     return catalogue, supplies_of(mixture, catalogue, opened, planned=planned)
 
@@ -75,7 +73,8 @@ def supplies_of(
 
 def drawn_from(mixture: Mixture) -> list[Component]:
     """The components that some stage, or the log, gives a weight."""
-    wanted = {name for weighed in (*mixture.stages, *mixture.changes) for name in mixture.shares(weighed)}
+    wanted = {name for stage in mixture.stages for name in mixture.shares(stage)}
+    wanted |= {name for change in mixture.changes for name in mixture.shares(change)}
     return [component for component in mixture.all_components if component.name in wanted]
 
 

@@ -39,7 +39,7 @@ HEADER: Final = np.dtype(
         ("reserved", "V40"),
     ]
 )
-_DTYPES: Final = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
+_DTYPES: Final[dict[int, np.dtype[Any]]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
 _NUMBERS: Final = ("token_bytes", "tokens", "documents", "vocab_size", "eod_id", "skipped", "urls")
 MEND: Final = "tokenise it again (delete the file and run `falconmix tokenize` as before)"
 

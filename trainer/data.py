@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,13 @@ class StepPlan:
         stretch = self._stretches[bisect_right(self._stretches, position, key=lambda stretch: stretch.first) - 1]
         return stretch.step(stretch.steps_before + (position - stretch.first) // stretch.batch + 1)
 
+    def following(self, position: int) -> Iterator[Step]:
+        """The steps from `position` to the end of the run; where it stands within a step, first the rest of that."""
+        while position < self._stretches[-1].end:
+            step = self.at(position)
+            yield replace(step, first=position, count=step.end - position)
+            position = step.end
+
     def _add(self, span: StageSpan, stage: StageConfig) -> None:
         first, end = span.first, span.end
         limits = [size.from_tokens for size in stage.batch[1:]]
@@ -136,6 +143,22 @@ class MicroBatch:
     positions: Tensor | None = None
     """[B, T]: place of an input in its document, where positions are counted from there."""
 
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same on `device`; from pinned memory the copy goes on while the caller does other things."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> MicroBatch:
+        """The same in pinned memory, from which a GPU fetches by itself."""
+        return self._mapped(Tensor.pin_memory)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What there is, by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> MicroBatch:
+        return replace(self, **{name: change(tensor) for name, tensor in self.tensors().items()})
+
 
 def share(count: int, process: Process) -> range:
     """This process's part of `count` rows: contiguous, sizes differing by at most one."""
@@ -153,31 +176,36 @@ def passes(count: int, width: int, process: Process) -> int:
     return math.ceil(largest_share / width)
 
 
+def positions_of(step: Step, process: Process) -> list[int]:
+    """Positions of the sequences of a step that are this process's part."""
+    return [step.first + row for row in share(step.count, process)]
+
+
 def step_batches(stream: Stream, step: Step, width: int, process: Process) -> Iterator[MicroBatch]:
     """This process's part of a step, in forward passes of at most `width` sequences."""
-    rows = [step.first + row for row in share(step.count, process)]
-    for positions in micro_batches(rows, width, passes(step.count, width, process)):
-        windows = [stream.sequence(position) for position in positions]
-        yield micro_batch(windows, step.context, stream.schedule.mixture, process)
+    windows = [stream.sequence(position) for position in positions_of(step, process)]
+    return cut(windows, step, stream.schedule.mixture, width, process)
 
 
-def micro_batch(windows: Sequence[Window], context: int, mixture: Mixture, process: Process) -> MicroBatch:
-    """Windows of T + 1 tokens → inputs and the targets one place on."""
+def cut(windows: Sequence[Window], step: Step, mixture: Mixture, width: int, process: Process) -> Iterator[MicroBatch]:
+    """The windows that are this process's part of a step, in forward passes of at most `width`."""
+    for part in micro_batches(range(len(windows)), width, passes(step.count, width, process)):
+        yield micro_batch([windows[row] for row in part], step.context, mixture)
+
+
+def micro_batch(windows: Sequence[Window], context: int, mixture: Mixture) -> MicroBatch:
+    """Windows of T + 1 tokens → inputs and the targets one place on, in the host's memory."""
     tokens = np.stack([window.tokens for window in windows]) if windows else np.empty((0, context + 1), np.int64)
     targets = tokens[:, 1:].copy()
     for row, window in zip(targets, windows, strict=True):
         if window.learned is not None:
             row[~window.learned] = IGNORED
-
-    def sent(rows: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(rows).to(process.device)
-
     lengths = [window.lengths for window in windows if window.lengths is not None]
     return MicroBatch(
-        inputs=sent(tokens[:, :-1]),
-        targets=sent(targets),
-        documents=sent(_numbered(lengths, context)) if mixture.attention == "document" else None,
-        positions=sent(_placed(lengths, context)) if mixture.positions == "document" else None,
+        inputs=torch.from_numpy(tokens[:, :-1].copy()),
+        targets=torch.from_numpy(targets),
+        documents=torch.from_numpy(_numbered(lengths, context)) if mixture.attention == "document" else None,
+        positions=torch.from_numpy(_placed(lengths, context)) if mixture.positions == "document" else None,
     )
 
 

@@ -53,7 +53,7 @@ def _mean_loss(
     total = torch.zeros(2, dtype=torch.float64, device=process.device)
     rows, context = share(len(windows), process), stream.spans[stage].context
     for part in micro_batches(rows, width, passes(len(windows), width, process)):
-        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture, process)
+        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture).to(process.device)
         logits = model(batch.inputs, batch.documents, batch.positions)
         total += torch.stack((loss_sums(logits, batch.targets).cross_entropy, counted(batch.targets)))
     cross_entropy, targets = summed(total).tolist()

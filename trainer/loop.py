@@ -17,9 +17,10 @@ from mixtures.stream import Stream
 from trainer import checkpoint
 from trainer.build import Trained
 from trainer.config import TrainConfig
-from trainer.data import MicroBatch, Step, StepPlan, step_batches, tokens_before
+from trainer.data import MicroBatch, Step, StepPlan, tokens_before
 from trainer.errors import DivergedError
 from trainer.held_out import held_out_loss
+from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
@@ -37,6 +38,7 @@ class Setting:
     fingerprint: str
     stream: Stream
     plan: StepPlan
+    ahead: StepsAhead
     mesh: DeviceMesh
     process: Process
     checkpoints: Path
@@ -99,7 +101,10 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
     """Take one step and record it; True where some process was asked to stop."""
     started = time.perf_counter()
     config, trained = setting.config, progress.trained
-    batches = list(step_batches(setting.stream, step, config.micro_batch, setting.process))
+    loaded = setting.ahead.take()
+    if loaded.step != step:
+        raise AssertionError(f"read ahead was {loaded.step}, training is at {step}")
+    batches = loaded.batches
     learned = _learned(setting, step, batches)
     sums = _backward(setting, trained, batches, learned, stops=wish.holds_after(step.number))
     cross_entropy, squared_log_z, stops = sums.tolist()
@@ -120,6 +125,7 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
         "lr": rate,
         "grad_norm": norm,
         "tokens_per_second": round(step.tokens / (time.perf_counter() - started), 1),
+        "data_wait_s": round(loaded.waited_s, 6),
     }
     setting.metrics.write(record)
     setting.terminal.step(record)

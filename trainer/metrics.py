@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from trainer.errors import writing
 
-TIMINGS = ("tokens_per_second",)
+TIMINGS = ("tokens_per_second", "data_wait_s")
 """Fields that depend on the machine's speed."""
 
 

@@ -26,6 +26,7 @@ from trainer.build import Trained, blank, initialise
 from trainer.config import TrainConfig, load_recipe, mixture_of
 from trainer.data import StepPlan
 from trainer.errors import MismatchError, writing
+from trainer.loader import StepsAhead
 from trainer.lock import locked
 from trainer.loop import Progress, Setting, train_stages
 from trainer.metrics import MetricsLog, Terminal
@@ -169,12 +170,15 @@ def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) ->
     else:
         initialise(trained.model, order.config.model, order.config.seed)
         progress = Progress(trained=trained, stage=0)
-    setting = _setting(order, mesh, process, metrics_bytes=state.metrics_bytes if state else 0)
-    try:
-        with listening(wish):
-            return train_stages(setting, progress, wish)
-    finally:
-        setting.metrics.close()
+    plan = StepPlan(order.stream.spans, order.config.stages)
+    width, position = order.config.micro_batch, progress.position
+    with StepsAhead(order.stream, plan, process, width=width, position=position) as ahead:
+        setting = _setting(order, plan, ahead, mesh, process, metrics_bytes=state.metrics_bytes if state else 0)
+        try:
+            with listening(wish):
+                return train_stages(setting, progress, wish)
+        finally:
+            setting.metrics.close()
 
 
 def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Trained, process: Process) -> Progress:
@@ -214,14 +218,16 @@ def _stream_then(order: _Order, path: Path, state: checkpoint.State) -> Stream:
     return Stream.open(then, order.tokens) if since else order.stream
 
 
-def _setting(order: _Order, mesh: DeviceMesh, process: Process, *, metrics_bytes: int) -> Setting:
-    plan = StepPlan(order.stream.spans, order.config.stages)
+def _setting(
+    order: _Order, plan: StepPlan, ahead: StepsAhead, mesh: DeviceMesh, process: Process, *, metrics_bytes: int
+) -> Setting:
     return Setting(
         config=order.config,
         recipe=resolved(order.config),
         fingerprint=order.identity.fingerprint,
         stream=order.stream,
         plan=plan,
+        ahead=ahead,
         mesh=mesh,
         process=process,
         checkpoints=order.output / "checkpoints",
