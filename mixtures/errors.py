@@ -5,7 +5,9 @@ MixtureError
  ├─ InputError       the documents to be tokenised
  ├─ TokenizerError   the tokenizer
  ├─ TokenFileError   the token files
- └─ SupplyError      the recipe asks for what the token files do not hold
+ ├─ SupplyError      the recipe asks for what the token files do not hold
+ └─ StoreError       the object store that the token files lie in: it does not answer, the work failed (exit 1)
+     └─ StoreAccessError   it is not let in, or cannot be used as it was asked for
 """
 
 from __future__ import annotations
@@ -35,3 +37,15 @@ class TokenFileError(MixtureError):
 
 class SupplyError(MixtureError):
     """A component with too few tokens for what the recipe wants of it."""
+
+
+class StoreError(MixtureError):
+    """An object store that does not give what it has, however often it is asked."""
+
+    exit_code = 1
+
+
+class StoreAccessError(StoreError):
+    """An object store that refuses, or cannot be reached with what it was given: address, credentials, cache."""
+
+    exit_code = 2

@@ -22,6 +22,11 @@ class TokenRoot(Protocol):
     """Files of a token root, by names relative to it with forward slashes."""
 
     @property
+    def address(self) -> str:
+        """By what it can be opened again, from any folder."""
+        ...
+
+    @property
     def at_once(self) -> int:
         """Reads that are worth having under way at a time."""
         ...
@@ -48,6 +53,11 @@ class Folder:
     """A token root on a file system."""
 
     path: Path
+
+    @property
+    def address(self) -> str:
+        """The folder's absolute path."""
+        return str(self.path.absolute())
 
     @property
     def at_once(self) -> int:
