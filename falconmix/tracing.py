@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from falconmix.commands import print_json
+from falconmix.token_root import token_root
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def trace_step(options: argparse.Namespace) -> int:
     """Print the documents of a step, those with most tokens first."""
     from trainer.trace import Run
 
-    run = Run.open(options.folder, options.tokens)
+    run = Run.open(options.folder, partial(token_root, options))
     step, process = run.step(options.step), _process(options, run)
     documents = run.documents(step, process)
     if options.json:
@@ -48,7 +50,7 @@ def trace_url(options: argparse.Namespace) -> int:
 
     if options.rank is not None or options.world is not None:
         raise UsageError("--rank and --world go with --step; leave them out with --url")
-    run = Run.open(options.folder, options.tokens)
+    run = Run.open(options.folder, partial(token_root, options))
     found = list(run.sightings(options.url, url_key, lambda ours, asked: canonical(ours) == canonical(asked)))
     if options.json:
         print_json([asdict(sighting) | {"steps": steps} for sighting, steps in found])

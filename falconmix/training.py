@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from falconmix.commands import Commands, add, add_json
+from falconmix.token_root import add_token_root, token_root
 
 
 def add_commands(commands: Commands) -> None:
@@ -26,7 +27,7 @@ def _add_train(commands: Commands) -> None:
         "  torchrun --nproc-per-node 8 -m falconmix.cli train falcon2-11b --tokens tokens --output run",
     )
     command.add_argument("recipe", metavar="RECIPE", help="a training recipe, by name or file")
-    command.add_argument("--tokens", required=True, type=Path, metavar="TOKENS", help="what `falconmix tokenize` wrote")
+    add_token_root(command, required=True, what="what `falconmix tokenize` wrote")
     command.add_argument("--output", required=True, type=Path, metavar="RUN", help="folder of the run")
     command.add_argument("--restart", action="store_true", help="discard what RUN holds and begin anew")
 
@@ -37,7 +38,7 @@ def _train(options: argparse.Namespace) -> int:
 
     return train(
         options.recipe,
-        tokens=options.tokens,
+        tokens=token_root(options),
         output=options.output,
         restart=options.restart,
         process=launched(os.environ),
@@ -58,7 +59,7 @@ def _add_trace(commands: Commands) -> None:
     asked.add_argument("--url", metavar="U", help="the steps in which a page is seen, in any spelling of its address")
     command.add_argument("--rank", type=int, metavar="R", help="what process R sees of the step, from 0")
     command.add_argument("--world", type=int, metavar="W", help="number of processes (default: as last checkpointed)")
-    command.add_argument("--tokens", type=Path, metavar="TOKENS", help="the token files, where they have moved")
+    add_token_root(command, required=False, what="the token files, where they have moved")
     add_json(command)
 
 

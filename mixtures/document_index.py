@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from mixtures.errors import TokenFileError
 from mixtures.tokens import HEADER, MEND, Header, mapped
 
+P = TypeVar("P", bound=PurePath)
 UrlKey = Callable[[str], int | None]
 """64 bits by which a URL is found again; None for what is no URL."""
 
@@ -135,7 +136,7 @@ class IndexDraft:
         yield b"".join(encoded)
 
 
-def documents_path(tokens: Path) -> Path:
+def documents_path(tokens: P) -> P:
     """The document index of the token file `tokens`."""
     return tokens.with_suffix(".documents")
 
@@ -145,9 +146,17 @@ def open_documents(tokens: Path, header: Header) -> Documents:
     path = documents_path(tokens)
     if not path.is_file():
         raise TokenFileError(f"{path}: no such document index; {MEND}")
+    return open_index(path, header, shown=str(path))
+
+
+def open_index(path: Path, header: Header, *, shown: str) -> Documents:
+    """Map the document index at `path`, called `shown` in messages, of the token file whose header is `header`.
+
+    Raises TokenFileError.
+    """
     with path.open("rb") as file:
         if file.read(HEADER.itemsize) != header.pack():
-            raise TokenFileError(f"{path}: is not the index of {tokens.name}; {MEND}")
+            raise TokenFileError(f"{shown}: is not the index of {PurePath(shown).stem}.tokens; {MEND}")
     n, k, size = header.documents, header.urls, path.stat().st_size
     sections = {"starts": ("<u8", n), "id_ends": ("<u8", n), "url_keys": ("<u8", k), "skipped": ("<u4", n)}
     sections["url_documents"] = ("<u4", k)
@@ -160,4 +169,4 @@ def open_documents(tokens: Path, header: Header) -> Documents:
         if size == offset + n_id_bytes:
             id_bytes = mapped(path, np.dtype("u1"), offset, n_id_bytes)
             return Documents(**found, id_bytes=id_bytes, tokens=header.tokens)
-    raise TokenFileError(f"{path}: cut short or damaged: {size} bytes; {MEND}")
+    raise TokenFileError(f"{shown}: cut short or damaged: {size} bytes; {MEND}")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mixtures.errors import StoreAccessError
+from mixtures.errors import StoreAccessError, StoreError
 
 DRAFT: Final = ".draft"
 LOCK: Final = ".lock"
@@ -32,7 +33,7 @@ class FileCache:
         """The file, if it is there and whole; it counts as used now."""
         path = self._path(source, etag, size)
         try:
-            os.utime(path)
+            os.utime(path, ns=_now())
             if path.stat().st_size == size:
                 return path
         except FileNotFoundError:
@@ -66,8 +67,10 @@ class FileCache:
             os.ftruncate(descriptor, 0)
             os.ftruncate(descriptor, size)  # what it is going to take is seen by whoever makes room meanwhile
             self._make_room()
-            for piece in pieces:
-                _write_all(descriptor, piece)
+            written = sum(_write_all(descriptor, piece) for piece in pieces)
+            if written != size:
+                raise StoreError(f"{draft}: {written} bytes were given for a file of {size}")
+            os.utime(descriptor, ns=_now())
             os.fsync(descriptor)
         except BaseException:
             draft.unlink()
@@ -85,10 +88,11 @@ class FileCache:
             for _, size, path in sorted(entries):
                 if excess <= 0:
                     return
-                if path.endswith(LOCK) or (path.endswith(DRAFT) and not _abandoned(path)):
-                    continue
-                Path(path).unlink(missing_ok=True)
-                excess -= size
+                if path.endswith(DRAFT):
+                    excess -= size if _removed_if_abandoned(Path(path)) else 0
+                elif not path.endswith(LOCK):
+                    Path(path).unlink(missing_ok=True)
+                    excess -= size
 
     def _path(self, source: str, etag: str | None, size: int) -> Path:
         """The content is that of an address, an ETag and a size; of these three only the size can be read."""
@@ -129,14 +133,17 @@ def _is(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _abandoned(draft: str) -> bool:
-    """Whether nobody writes the draft any more."""
+def _removed_if_abandoned(draft: Path) -> bool:
+    """Delete a draft that nobody writes any more; under its lock, lest somebody takes it over meanwhile."""
     try:
         descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is(draft, descriptor):
+            return False
+        draft.unlink()
     except BlockingIOError:
         return False
     finally:
@@ -144,7 +151,14 @@ def _abandoned(draft: str) -> bool:
     return True
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
+def _now() -> tuple[int, int]:
+    """Times of use and change; the kernel's own are so coarse that the order of two uses can be lost."""
+    now = time.time_ns()
+    return now, now
+
+
+def _write_all(descriptor: int, content: bytes) -> int:
     left = memoryview(content)
     while left:
         left = left[os.write(descriptor, left) :]
+    return len(content)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -66,14 +67,21 @@ class PlanFolder:
     def _load(self, file: str) -> Any:
         name = self.name(file)
         try:
-            return np.load(self.root.local(name), mmap_mode="r").view(np.ndarray)
+            return _mapped(self.root.local(name), self.root.shown(name))
         except FileNotFoundError:
             raise TokenFileError(
                 f"{self.root.shown(name)}: no such plan for component {self.component!r}; make it with "
                 "`falconmix mix RECIPE --plan --tokens TOKENS`"
             ) from None
-        except (ValueError, EOFError, OSError) as error:
-            raise TokenFileError(
-                f"{self.root.shown(name)}: damaged ({error}); delete its folder and make it again with "
-                "`falconmix mix RECIPE --plan --tokens TOKENS`"
-            ) from error
+
+
+def _mapped(path: Path, shown: str) -> Any:
+    try:
+        return np.load(path, mmap_mode="r").view(np.ndarray)
+    except FileNotFoundError:
+        raise
+    except (ValueError, EOFError, OSError) as error:
+        raise TokenFileError(
+            f"{shown}: damaged ({error}); delete its folder and make it again with "
+            "`falconmix mix RECIPE --plan --tokens TOKENS`"
+        ) from error

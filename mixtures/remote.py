@@ -135,7 +135,7 @@ class ObjectStore:
             self._background.ask_for(wanted)
         return None
 
-    def range(self, wanted: Object, offset: int, size: int) -> bytes:
+    def read_range(self, wanted: Object, offset: int, size: int) -> bytes:
         """`size` bytes of an object from `offset` on, fewer at its end.
 
         Raises StoreError, and TokenFileError where the object is not what it was.
@@ -182,7 +182,7 @@ class ObjectStore:
 
         def pieces() -> Any:
             for offset in range(0, wanted.size, PIECE_BYTES):
-                yield self.range(wanted, offset, PIECE_BYTES)
+                yield self.read_range(wanted, offset, PIECE_BYTES)
 
         return self._cache.put(*wanted.kept_as(self._url), pieces())
 
@@ -201,7 +201,7 @@ class ObjectStore:
             raise FileNotFoundError(self.shown(name)) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise StoreAccessError(
-                f"{self.shown(name)}: access refused ({_first_line(error)}); check the credentials and what they may read"
+                f"{self.shown(name)}: access refused ({_first_line(error)}); check the credentials and their rights"
             ) from error
         except exceptions.PreconditionError as error:
             raise TokenFileError(
@@ -210,8 +210,8 @@ class ObjectStore:
         except exceptions.BaseError as error:
             if _METADATA_SERVICE in str(error):
                 raise StoreAccessError(
-                    f"{self.shown(name)}: no credentials: they are not in the environment (AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for public buckets), and this machine has no role"
+                    f"{self.shown(name)}: no credentials, neither in the environment nor by this machine's role; set "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
                 ) from error
             raise StoreError(
                 f"{self.shown(name)}: cannot be read ({_first_line(error)}); check the address and the network"
@@ -234,7 +234,7 @@ class RemoteFile:
             self._local = self._root.kept(self._object)
         if self._local is not None:
             return self._local.read(offset, size)
-        return self._root.range(self._object, offset, size)
+        return self._root.read_range(self._object, offset, size)
 
 
 @dataclass
@@ -249,7 +249,7 @@ class _Background:
     _failed: OSError | None = None
 
     def ask_for(self, wanted: Object) -> None:
-        """Fetch a file when there is time, once. Raises OSError where fetching has met a disk that is full or broken."""
+        """Fetch a file when there is time, once. Raises OSError where the cache's disk has turned out to be full."""
         if self._failed is not None:
             raise self._failed
         with self._lock:

@@ -106,3 +106,8 @@ class LocalFile:
         # Not there where opening failed.
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
+
+
+def as_root(given: Path | TokenRoot) -> TokenRoot:
+    """A root that is given as a folder's path, or as it is."""
+    return Folder(given) if isinstance(given, Path) else given

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.document_index import Documents, Part, open_documents
+from mixtures.document_index import Documents, Part, documents_path, open_index
 from mixtures.errors import TokenFileError
 from mixtures.roots import ByteFile, TokenRoot
-from mixtures.tokens import HEADER, MEND, open_tokens, token_dtype
+from mixtures.tokens import HEADER, MEND, parse_header, token_dtype
 
 PIECE: Final = np.dtype([("file", "<u4"), ("first", "<u8"), ("end", "<u8")])
 """Tokens `first` up to, not including, `end` of file number `file`."""
@@ -53,12 +54,12 @@ class OpenFiles:
         return file, token_dtype(self.root.shown(name), file.read(0, HEADER.itemsize))
 
     def _documents(self, name: str) -> Documents:
-        path = self.root.local(name)
+        index = documents_path(PurePosixPath(name)).as_posix()
         try:
-            self.root.local(name.removesuffix(".tokens") + ".documents")
+            header = parse_header(self.root.shown(name), *self.root.head(name))
+            return open_index(self.root.local(index), header, shown=self.root.shown(index))
         except FileNotFoundError:
-            raise TokenFileError(f"{self.root.shown(name)}: has no document index beside it; {MEND}") from None
-        return open_documents(path, open_tokens(path).header)
+            raise TokenFileError(f"{self.root.shown(index)}: it or its token file is missing; {MEND}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from mixtures.assemble import Rules, Window, assembled, parts_of
 from mixtures.catalogue import Catalogue
 from mixtures.errors import SupplyError
 from mixtures.permute import Permutation
-from mixtures.roots import Folder, TokenRoot
+from mixtures.roots import TokenRoot, as_root
 from mixtures.run import OpenFiles, RunPart
 from mixtures.schedule import Schedule, Slot, StageSpan
 from mixtures.spec import Mixture
@@ -63,7 +63,7 @@ class Stream:
         Raises TokenFileError (missing, foreign, cut short), TokenizerError (more than one), SupplyError (too few tokens
         in a component), RecipeError (weights that cannot be scheduled).
         """
-        opened = OpenFiles(Folder(token_root) if isinstance(token_root, Path) else token_root)
+        opened = OpenFiles(as_root(token_root))
         return cls.of(mixture, *open_supplies(mixture, opened), opened)
 
     @classmethod

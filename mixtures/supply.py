@@ -51,7 +51,13 @@ def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) 
     TokenFileError, TokenizerError, and SupplyError for a component without tokens.
     """
     root = opened.root
-    catalogue = read_catalogue_file(root.local(CATALOGUE))
+    try:
+        catalogue = read_catalogue_file(root.local(CATALOGUE))
+    except FileNotFoundError:
+        raise TokenFileError(
+            f"{root.shown(CATALOGUE)}: no such object; give the place to which all that `falconmix tokenize` wrote was "
+            "copied"
+        ) from None
     folders = {folder for component in drawn_from(mixture) for folder in matching_folders(component, catalogue, root)}
     check_shards(sorted(folders), catalogue, root)
     return catalogue, supplies_of(mixture, catalogue, opened, planned=planned)

@@ -74,7 +74,8 @@ def read(folder: Path) -> dict[str, Any] | None:
 class Sources:
     """Where a run's sequences come from, as far as its identity does not say it."""
 
-    tokens: Path
+    tokens: str
+    """Address of the token root."""
     changes: tuple[Change, ...]
     """The log of the mixture."""
 
@@ -87,7 +88,7 @@ def write(folder: Path, config: TrainConfig, identity: Identity, sources: Source
         "fingerprint": identity.fingerprint,
         "identity": asdict(identity),
         "checkpoint": asdict(config.checkpoint),
-        "tokens": str(sources.tokens.absolute()),
+        "tokens": sources.tokens,
         "changes": json.loads(json.dumps([asdict(change) for change in sources.changes], default=str)),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
     }

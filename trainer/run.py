@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 from mixtures.catalogue import TOKENIZER
+from mixtures.roots import TokenRoot, as_root
 from mixtures.stream import Stream
 from mixtures.tokenizer import check_same
 from trainer import checkpoint, curves, record
@@ -41,7 +42,7 @@ STOPPED = 130
 def train(
     recipe: str | Path,
     *,
-    tokens: Path,
+    tokens: Path | TokenRoot,
     output: Path,
     restart: bool = False,
     process: Process | None = None,
@@ -54,7 +55,7 @@ def train(
     after the current one. Raises TrainerError or RecipeError.
     """
     process = process or Process()
-    order = _ordered(recipe, tokens, output)
+    order = _ordered(recipe, as_root(tokens), output)
     if not restart and _finished(order):
         _say(process, f"{output}: this run is finished; --restart would begin it again")
         return 0
@@ -76,26 +77,26 @@ class _Order:
 
     config: TrainConfig
     stream: Stream
-    tokens: Path
+    tokens: TokenRoot
     output: Path
     identity: Identity
 
     @property
     def sources(self) -> Sources:
         """Where its sequences come from."""
-        return Sources(tokens=self.tokens, changes=self.stream.schedule.mixture.changes)
+        return Sources(tokens=self.tokens.address, changes=self.stream.schedule.mixture.changes)
 
 
-def _ordered(recipe: str | Path, tokens: Path, output: Path) -> _Order:
+def _ordered(recipe: str | Path, tokens: TokenRoot, output: Path) -> _Order:
     config = load_recipe(recipe)
     mixture = mixture_of(config, recipe)
     stream = Stream.open(mixture, tokens)
     if config.model.vocab < stream.vocab_size:
         raise MismatchError(
-            f"recipe {config.name}: model.vocab is {config.model.vocab}, but the tokenizer of {tokens} has "
+            f"recipe {config.name}: model.vocab is {config.model.vocab}, but the tokenizer of {tokens.shown('')} has "
             f"{stream.vocab_size} tokens; raise model.vocab to that or more"
         )
-    check_same(tokens / TOKENIZER, stream.tokenizer_digest)  # export will give it to the model's users
+    check_same(stream.local(TOKENIZER), stream.tokenizer_digest)  # export will give it to the model's users
     identity = Identity.of(config, mixture, stream.tokenizer_digest)
     return _Order(config=config, stream=stream, tokens=tokens, output=output, identity=identity)
 
@@ -188,8 +189,8 @@ def _resumed(order: _Order, path: Path, state: checkpoint.State, trained: Traine
     stream = _stream_then(order, path, state)
     if state.next_sequences and stream.digest(state.position, state.next_sequences) != state.next_digest:
         raise MismatchError(
-            f"{order.tokens}: the sequences from position {state.position} on are not those that {path} was to go on "
-            "with; restore the token files, or --restart"
+            f"{order.tokens.shown('')}: the sequences from position {state.position} on are not those that {path} "
+            "was to go on with; restore the token files, or --restart"
         )
     checkpoint.restore(path, trained, state, process)
     _say(process, f"going on from {path} (step {state.step}, {state.tokens:,} tokens)")
@@ -231,7 +232,7 @@ def _setting(
         mesh=mesh,
         process=process,
         checkpoints=order.output / "checkpoints",
-        tokenizer=order.tokens / "tokenizer.json",
+        tokenizer=order.stream.local(TOKENIZER),
         metrics=MetricsLog(order.output / "metrics.jsonl" if process.leads else None, keep_bytes=metrics_bytes),
         terminal=Terminal(sys.stdout if process.leads else None, steps=len(plan)),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.document_index import UrlKey
+from mixtures.roots import TokenRoot, as_root
 from mixtures.spec import Mixture
 from mixtures.stream import Stream
 from mixtures.strict import load
@@ -28,8 +29,8 @@ class Run:
     """Processes of the latest checkpoint; None before the first."""
 
     @classmethod
-    def open(cls, folder: Path, tokens: Path | None = None) -> Run:
-        """Open what a run was made of; `tokens` where the token files have moved.
+    def open(cls, folder: Path, root_at: Callable[[str], Path | TokenRoot] = Path) -> Run:
+        """Open what a run was made of; `root_at` finds a token root by its address, or where it has moved to.
 
         Raises MismatchError where there is no run or the tokens are of another tokenizer, MixtureError where they are
         gone or damaged.
@@ -41,9 +42,10 @@ class Run:
         mixture = load(Mixture, identity["mixture"] | {"changes": written["changes"]}, name=str(folder / "run.json"))
         recipe = identity["recipe"] | {"checkpoint": written["checkpoint"]}
         config = load(TrainConfig, recipe, name=str(folder / "run.json"))
-        stream = Stream.open(mixture, tokens or Path(written["tokens"]))
+        root = as_root(root_at(written["tokens"]))
+        stream = Stream.open(mixture, root)
         if stream.tokenizer_digest != identity["tokenizer"]:
-            raise MismatchError(f"{tokens or written['tokens']}: not the tokens of this run: of another tokenizer")
+            raise MismatchError(f"{root.shown('')}: not the tokens of this run: of another tokenizer")
         latest = checkpoint.latest(folder / "checkpoints")
         world = checkpoint.read_state(latest).world if latest else None
         return cls(stream=stream, plan=StepPlan(stream.spans, config.stages), world=world)
