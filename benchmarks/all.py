@@ -69,6 +69,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         line=f"decontamination.py --input {DATA}/text --tokenizer {DATA}/models/falcon_tokenizer.json",
         render=render.decontamination,
     ),
+    "loader": Benchmark(line="loader.py", render=render.loader),
+    "schedule": Benchmark(line="schedule.py", render=render.schedule),
     "corrections-pages": Benchmark(line=f"corrections.py --input {RUN}/work/extracted", render=render.corrections),
     "corrections-novels": Benchmark(
         line=f"corrections.py --input {DATA}/text --chunk-words 300", render=render.corrections

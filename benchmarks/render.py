@@ -286,6 +286,50 @@ def dedup_scale(figures: Figures) -> str:
     )
 
 
+def loader(figures: Figures) -> str:
+    """Tokens a second by context beside a mapped file, and the demo's step."""
+    headings = ["context", "M tokens a CPU s", "µs a sequence", "memmap: M tokens a CPU s", "µs a window", "ratio"]
+    rows = [
+        [
+            f"{row['context']:,}",
+            f"{row['falconmix']['tokens_per_cpu_s'] / 1e6:,.1f}",
+            f"{row['falconmix']['us_per_sequence']:.1f}",
+            f"{row['memmap']['tokens_per_cpu_s'] / 1e6:,.1f}",
+            f"{row['memmap']['us_per_sequence']:.1f}",
+            f"{row['ratio']:.2f}",
+        ]
+        for row in figures["contexts"]
+    ]
+    demo = figures["demo"]
+    given, taken = demo["loader_tokens_per_cpu_s"] / 1e6, demo["step_tokens_per_cpu_s"] / 1e6
+    return "\n\n".join(
+        [
+            table(headings, rows),
+            f"{figures['shards']:,} token files. The demo's step is given {given:.1f} M tokens a CPU second and trains "
+            f"on {taken:.3f} M: **{demo['ratio']:.0f} times** (goal 10).",
+        ]
+    )
+
+
+def schedule(figures: Figures) -> str:
+    """Milliseconds of a seek, and the stages against their budgets."""
+    seek = figures["seek"]
+    headings = ["first after opening, ms", "min", "median", "p99", "max", "max, CPU time"]
+    names = ("first_ms", "min_ms", "median_ms", "p99_ms", "max_ms", "max_cpu_ms")
+    stages = [
+        [row["stage"], f"{row['context']:,}", f"{row['sequences']:,}", f"{row['tokens']:,}", f"{row['over']:,}"]
+        for row in figures["stages"]
+    ]
+    return "\n\n".join(
+        [
+            f"{figures['sequences']:,} sequences over {figures['shards']:,} token files of "
+            f"{figures['tokens_in_shards'] / 1e12:.2f} T tokens, opened in {figures['opening_s']:.1f} s.",
+            table(headings, [[f"{seek[name]:.3f}" for name in names]]),
+            table(["stage", "context", "sequences", "tokens", "over its budget"], stages),
+        ]
+    )
+
+
 def _datatrove(figures: Figures) -> Iterable[tuple[str, Figures]]:
     names = {"spacy": "spaCy", "spaces": "white space"}
     return [(names[words], of) for words, of in figures["datatrove"].items()]
