@@ -113,6 +113,22 @@ def test_deduplication_shows_ratios_costs_and_recall():
     assert "the same words covered" in text
 
 
+def test_loader_and_schedule_show_speeds_and_budgets():
+    side = {"tokens_per_cpu_s": 170.8e6, "tokens_per_s": 50e6, "us_per_sequence": 12.0}
+    row = {"context": 2048, "sequences": 1000, "falconmix": side, "memmap": side, "ratio": 0.24}
+    demo = {"loader_tokens_per_cpu_s": 4.2e6, "step_tokens_per_cpu_s": 19_000.0, "ratio": 221.0}
+    text = render.loader({"shards": 448, "contexts": [row], "demo": demo})
+    assert "| 2,048 | 170.8 | 12.0 | 170.8 | 12.0 | 0.24 |" in text
+    assert "given 4.2 M tokens a CPU second and trains on 0.019 M: **221 times**" in text
+    seek = {"first_ms": 4.2, "min_ms": 0.01, "median_ms": 0.013, "p99_ms": 0.02, "max_ms": 8.0, "max_cpu_ms": 0.25}
+    stage = {"stage": "one", "context": 4096, "sequences": 62, "tokens": 253_952, "budget": 250_000, "over": 3_952}
+    whole = {"sequences": 62, "shards": 100_000, "tokens_in_shards": 4.14e12, "opening_s": 0.4}
+    text = render.schedule(whole | {"seek": seek, "stages": [stage]})
+    assert "62 sequences over 100,000 token files of 4.14 T tokens, opened in 0.4 s." in text
+    assert "| 4.200 | 0.010 | 0.013 | 0.020 | 8.000 | 0.250 |" in text
+    assert "| one | 4,096 | 62 | 253,952 | 3,952 |" in text
+
+
 def test_rendering_alone_runs_nothing(repository, tmp_path):
     done = subprocess.run(
         [sys.executable, "benchmarks/all.py", "--only", "--help"], capture_output=True, text=True, cwd=repository

@@ -16,7 +16,7 @@ import pytest
 from mixtures.errors import TokenizerError
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
-from trainer import checkpoint, loop
+from trainer import checkpoint, loop, metrics
 from trainer.errors import BusyError, CheckpointError, DivergedError, MismatchError
 from trainer.lock import locked
 from trainer.run import STOPPED, train
@@ -44,6 +44,14 @@ def test_the_metrics_follow_the_recipe(uninterrupted: Path) -> None:
     assert steps[-1]["tokens"] == 125 * 16 + 41 * 32 + 2 * 21 * 64
     assert [record["lr"] for record in steps[:2]] == pytest.approx([1e-2 * 144 / 300, 1e-2 * 288 / 300])
     assert steps[7]["lr"] == pytest.approx(3e-3)
+
+
+def test_a_step_says_how_long_it_took_and_how_long_it_waited_for_its_data(uninterrupted: Path) -> None:
+    for record in metrics.read(uninterrupted / "metrics.jsonl"):
+        assert (record["kind"] == "step") == ("data_wait_s" in record)
+        if record["kind"] == "step":
+            tokens = record["sequences"] * {"one": 16, "two": 32}.get(record["stage"], 64)
+            assert 0 <= record["data_wait_s"] <= tokens / record["tokens_per_second"] + 1e-3
 
 
 def test_a_run_stopped_after_each_of_its_steps_ends_in_the_same_bits(
