@@ -10,7 +10,11 @@ mapped by numpy, a random place, `astype(int64)`; it knows neither components no
 file holds all the tokens of the others, up to a GiB. Both are read once before; the best of `--rounds`, in turns.
 
 `demo`: the demo recipe's step of 64 sequences of 64 tokens, as `StepDataset` gives it, beside what one core needs to
-train on it. CPU time is user and system time of this process, all its threads.
+train on it.
+
+`store`: the same files in an object store on this machine that answers after `--latency-ms`, with a cache that does not
+hold them: opening, and steps of `--store-sequences` windows of 2,048 tokens, each read as a range. The store's own work
+is in the times. CPU time is user and system time of this process, all its threads.
 """
 
 from __future__ import annotations
@@ -31,11 +35,13 @@ import torch
 
 from mixtures.catalogue import read_catalogue, survey, write_catalogue
 from mixtures.document_index import IndexDraft, documents_path
+from mixtures.remote import ObjectStore
 from mixtures.spec import Mixture, load_mixture
 from mixtures.stream import Stream
 from mixtures.tokens import Header, open_tokens
+from slow_store import serving
 from trainer.build import blank, initialise
-from trainer.config import load_recipe
+from trainer.config import BatchSize, load_recipe
 from trainer.data import StepPlan
 from trainer.loader import StepDataset
 from trainer.loss import loss_sums, objective
@@ -46,6 +52,8 @@ DEMO_STEP: Final = 120
 """A step of stage 1 after its ramp; the `STEPS` from there on are as large."""
 STEPS: Final = 10
 PEER_TOKENS: Final = 2**29
+CACHE_BYTES: Final = 2**24
+"""Of the store's part: room for the catalogue and the document indexes that opening looks at."""
 FIRST: Final = 200_000
 """The position at which reading begins, some epochs into the token files."""
 Figures = dict[str, Any]
@@ -61,6 +69,7 @@ def main() -> None:
             "shards": len(sorted(root.rglob("*.tokens"))),
             "contexts": [beside_peer(root, flat, context, options) for context in options.contexts],
             "demo": demo(root),
+            "store": from_store(root, folder / "cache", options),
         }
     print_figures(figures)
     if options.json:
@@ -139,6 +148,29 @@ def demo(root: Path) -> Figures:
         reading, training = best(read, train, rounds=5)
     given, taken = STEPS * step.tokens / reading.cpu_s, step.tokens / training.cpu_s
     return {"loader_tokens_per_cpu_s": given, "step_tokens_per_cpu_s": taken, "ratio": given / taken}
+
+
+def from_store(root: Path, cache: Path, options: argparse.Namespace) -> Figures:
+    """How many windows a second come from a store, and how long opening takes."""
+    context, batch = 2_048, options.store_sequences
+    with serving(root, options.latency_ms) as url:
+        started = time.perf_counter()
+        stream = Stream.open(repeatable(context), ObjectStore(url, cache=cache, cache_bytes=CACHE_BYTES))
+        opening_s = time.perf_counter() - started
+        stage = replace(load_recipe("demo").stages[0], batch=(BatchSize(from_tokens=0, sequences=batch),))
+        steps = iter(StepDataset(stream, StepPlan(stream.spans, [stage])))
+        next(steps)  # it opens the connections
+        started = time.perf_counter()
+        for _ in islice(steps, STEPS):
+            pass
+        wall_s = time.perf_counter() - started
+    return {
+        "latency_ms": options.latency_ms,
+        "at_once": stream.at_once,
+        "opening_s": opening_s,
+        "windows_per_s": STEPS * batch / wall_s,
+        "tokens_per_s": STEPS * batch * context / wall_s,
+    }
 
 
 def rates(cost: Cost, count: int, context: int) -> Figures:
@@ -222,6 +254,11 @@ def print_figures(figures: Figures) -> None:
             f"({peer['us_per_sequence']:.1f})  ratio {row['ratio']:.2f}"
         )
     found = figures["demo"]
+    store = figures["store"]
+    print(
+        f"store: {store['windows_per_s']:,.0f} windows of 2,048 tokens a second at {store['latency_ms']:.0f} ms, "
+        f"{store['at_once']} at once; opened in {store['opening_s']:.1f} s"
+    )
     print(
         f"demo: {found['loader_tokens_per_cpu_s']:,.0f} tokens a CPU second loaded, "
         f"{found['step_tokens_per_cpu_s']:,.0f} trained on, ratio {found['ratio']:.0f}"
@@ -236,6 +273,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shards", type=int, default=32, metavar="N", help="token files a component (default 32)")
     parser.add_argument("--shard-tokens", type=int, default=1_000_000, metavar="N", help="tokens a file")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--latency-ms", type=float, default=50.0, metavar="MS", help="of the store (default 50)")
+    parser.add_argument("--store-sequences", type=int, default=256, metavar="N", help="windows in a step of its")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="where the files are made (default: /tmp)")
     parser.add_argument("--json", action="store_true", help="the figures as JSON in the last line")
     return parser.parse_args()

@@ -301,12 +301,15 @@ def loader(figures: Figures) -> str:
         for row in figures["contexts"]
     ]
     demo = figures["demo"]
+    store = figures["store"]
     given, taken = demo["loader_tokens_per_cpu_s"] / 1e6, demo["step_tokens_per_cpu_s"] / 1e6
     return "\n\n".join(
         [
             table(headings, rows),
             f"{figures['shards']:,} token files. The demo's step is given {given:.1f} M tokens a CPU second and trains "
             f"on {taken:.3f} M: **{demo['ratio']:.0f} times** (goal 10).",
+            f"From an object store that answers after {store['latency_ms']:.0f} ms, by ranges, {store['at_once']} at "
+            f"once: {store['windows_per_s']:,.0f} windows of 2,048 tokens a second.",
         ]
     )
 

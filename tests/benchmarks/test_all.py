@@ -117,7 +117,9 @@ def test_loader_and_schedule_show_speeds_and_budgets():
     side = {"tokens_per_cpu_s": 170.8e6, "tokens_per_s": 50e6, "us_per_sequence": 12.0}
     row = {"context": 2048, "sequences": 1000, "falconmix": side, "memmap": side, "ratio": 0.24}
     demo = {"loader_tokens_per_cpu_s": 4.2e6, "step_tokens_per_cpu_s": 19_000.0, "ratio": 221.0}
-    text = render.loader({"shards": 448, "contexts": [row], "demo": demo})
+    store = {"latency_ms": 50.0, "at_once": 64, "opening_s": 2.0, "windows_per_s": 932.4, "tokens_per_s": 1.9e6}
+    text = render.loader({"shards": 448, "contexts": [row], "demo": demo, "store": store})
+    assert "after 50 ms, by ranges, 64 at once: 932 windows of 2,048 tokens a second." in text
     assert "| 2,048 | 170.8 | 12.0 | 170.8 | 12.0 | 0.24 |" in text
     assert "given 4.2 M tokens a CPU second and trains on 0.019 M: **221 times**" in text
     seek = {"first_ms": 4.2, "min_ms": 0.01, "median_ms": 0.013, "p99_ms": 0.02, "max_ms": 8.0, "max_cpu_ms": 0.25}

@@ -29,10 +29,12 @@ def test_rates() -> None:
 
 def test_the_program_prints_one_object(tmp_path: Path, repository: Path) -> None:
     given = ["--shards", "1", "--shard-tokens", "20000", "--contexts", "64", "--tokens", "2000", "--rounds", "1"]
+    given += ["--latency-ms", "1", "--store-sequences", "4"]
     command = [sys.executable, "benchmarks/loader.py", *given, "--scratch", tmp_path, "--json"]
     done = subprocess.run(command, cwd=repository, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["shards"] == 14
     assert [(row["context"], row["sequences"]) for row in figures["contexts"]] == [(64, 31)]
     assert figures["contexts"][0]["ratio"] > 0 and figures["demo"]["ratio"] > 0
+    assert figures["store"]["windows_per_s"] > 0
     assert list(tmp_path.iterdir()) == []
