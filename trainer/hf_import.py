@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
@@ -104,7 +105,9 @@ class _Files:
         elif (folder / "model.safetensors").is_file():
             self._places = dict.fromkeys(self._open("model.safetensors").keys(), "model.safetensors")
         else:
-            raise CheckpointError(f"{folder}: holds neither model.safetensors nor its index; give a model in safetensors")
+            raise CheckpointError(
+                f"{folder}: holds neither model.safetensors nor its index; give a model in safetensors"
+            )
 
     def names(self) -> set[str]:
         """Names of the tensors, as the file has them."""
@@ -144,11 +147,15 @@ def _check(files: _Files, weights: Weights) -> None:
         _check_head(files)
         names = names - {_HEAD}
     for name in sorted(shapes.keys() ^ names):
-        raise MismatchError(f"{name}: {'missing' if name in shapes else 'unknown to Falcon2'}; is config.json this model's?")
+        raise MismatchError(
+            f"{name}: {'missing' if name in shapes else 'unknown to Falcon2'}; is config.json this model's?"
+        )
     for name, shape in shapes.items():
         found, kind = files.described(name)
         if found != shape:
-            raise MismatchError(f"{name}: shape {found}, where config.json says {shape}; one of the two is of another model")
+            raise MismatchError(
+                f"{name}: shape {found}, where config.json says {shape}; one of the two is of another model"
+            )
         if kind not in _TYPES:
             raise MismatchError(f"{name}: type {kind}; {' and '.join(_TYPES)} can be imported, convert it")
 
@@ -156,7 +163,9 @@ def _check(files: _Files, weights: Weights) -> None:
 def _check_head(files: _Files) -> None:
     """A tied head may be written out, as the embedding's equal."""
     if not torch.equal(files.read(_HEAD), files.read(_theirs(_EMBEDDING))):
-        raise MismatchError(f"{_HEAD}: differs from the embedding, but config.json says tie_word_embeddings; set it false")
+        raise MismatchError(
+            f"{_HEAD}: differs from the embedding, but config.json says tie_word_embeddings; set it false"
+        )
 
 
 def _write(folder: Path, files: _Files, names: list[str]) -> None:
@@ -167,7 +176,10 @@ def _write(folder: Path, files: _Files, names: list[str]) -> None:
     planner = _Streaming(lambda name: files.read(_theirs(name.removeprefix("model."))))
     # A file for each tensor: the writer lets go of tensors when their file is done.
     writer = FileSystemWriter(folder, single_file_per_rank=False, sync_files=True)
-    save_tensors(shells, storage_writer=writer, planner=planner, no_dist=True)
+    with warnings.catch_warnings():
+        # Said whenever one process writes by itself, which is what is meant here.
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        save_tensors(shells, storage_writer=writer, planner=planner, no_dist=True)
 
 
 class _Streaming(DefaultSavePlanner):

@@ -1,7 +1,7 @@
 """What the weights of a checkpoint are, whether a run made them or they were imported.
 
-    CHECKPOINT/weights.json     in place of state.json where `falconmix import-weights` made it: there is no run, hence
-                                no position, no moments and no recipe, but a model and the tokenizer it belongs to
+CHECKPOINT/weights.json     in place of state.json where `falconmix import-weights` made it: there is no run, hence
+                            no position, no moments and no recipe, but a model and the tokenizer it belongs to
 """
 
 from __future__ import annotations
