@@ -32,7 +32,7 @@ def trained_card(state: checkpoint.State, weights: Weights, data: Sequence[Drawn
 
 def imported_card(found: Imported) -> str:
     """The card of imported weights."""
-    told = f"Imported by falconmix from a folder called `{found.source}`, and not trained since; see that model's own card."
+    told = f"Imported by falconmix from a folder called `{found.source}`, and not trained since."
     return _card(found.source, found.weights, told, [], "The weights are those of the source, bit for bit.")
 
 

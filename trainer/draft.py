@@ -20,7 +20,7 @@ def refuse_foreign(output: Path, *, mark: str, kind: str) -> None:
 
 @contextmanager
 def drafted(output: Path) -> Iterator[Path]:
-    """A folder to write in, which takes the place of `output` if all goes well, and is gone if not. Raises WriteError."""
+    """A folder to write in, in place of `output` if all goes well, and gone if not. Raises WriteError."""
     from safetensors import SafetensorError
 
     whole = output.resolve()

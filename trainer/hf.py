@@ -86,7 +86,7 @@ def _described(path: Path) -> _Made:
     """Raises CheckpointError where `path` is neither a run's checkpoint nor imported weights."""
     found = imported(path)
     if found:
-        record = {"checkpoint": path.name, "imported": found.source, "tokenizer": found.tokenizer}
+        record: dict[str, Any] = {"checkpoint": path.name, "imported": found.source, "tokenizer": found.tokenizer}
         return _Made(weights=found.weights, record=record, card=imported_card(found))
     state = checkpoint.read_state(path)
     weights, data = of_state(state), certificate(path, state)

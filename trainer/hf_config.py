@@ -84,11 +84,11 @@ def weights_of(settings: Mapping[str, Any], file: str) -> Weights:
 
     Raises MismatchError, naming the field, where that is not the architecture of Falcon2 or a size is missing.
     """
-    given = _DEFAULTS | settings
+    given = _DEFAULTS | dict(settings)
     for field, wanted in _ONLY.items():
         if given.get(field) != wanted:
             raise MismatchError(
-                f"{file}: {field} is {given.get(field)!r}, where Falcon2's is {wanted!r}; give a model of its architecture"
+                f"{file}: {field} is {given.get(field)!r}, where Falcon2's is {wanted!r}; give a model of its kind"
             )
     heads, hidden = _size(given, "num_attention_heads", file), _size(given, "hidden_size", file)
     try:
