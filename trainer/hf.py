@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixtures.catalogue import TOKENIZER
 from mixtures.tokenizer import END_OF_DOCUMENT
-from trainer import checkpoint
+from trainer import checkpoint, results
 from trainer.card import imported_card, trained_card
 from trainer.consumed import certificate
 from trainer.draft import drafted, refuse_foreign
@@ -50,6 +50,8 @@ def export(source: Path, output: Path, *, dtype: str | None = None) -> Path:
     tensors = read_stored(path, made.weights)
     if dtype:
         tensors = {name: tensor.to(_TYPES[dtype]) for name, tensor in tensors.items()}
+    made.record["dtype"] = _dtype(tensors)
+    earlier = _earlier_results(output, made.record)
     with drafted(output) as draft:
         _write_weights(draft, tensors)
         _write_tokenizer(draft, tokenizer, made.weights)
@@ -58,8 +60,22 @@ def export(source: Path, output: Path, *, dtype: str | None = None) -> Path:
         _write_json(draft / "generation_config.json", {"bos_token_id": eod_id, "eos_token_id": eod_id})
         (draft / "README.md").write_text(made.card, encoding="utf-8")
         _write_json(draft / RECORD, made.record)
+        if earlier:
+            results.write(draft / results.EVALUATION, earlier)
+            results.onto_card(draft, earlier)
         _verify(draft, assembled(made.weights, tensors), made.weights)
     return output
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What was exported to a folder; None where that is not an export. Raises CheckpointError."""
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / RECORD}: cannot be read ({error}); export the model again") from error
+    return record
 
 
 def read_model(path: Path, state: checkpoint.State) -> Falcon2:
@@ -116,7 +132,19 @@ def _config(weights: Weights, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         context=weights.context,
         eod_id=weights.eod_id,
     )
-    return config | {"dtype": str(tensors["word_embeddings.weight"].dtype).removeprefix("torch.")}
+    return config | {"dtype": _dtype(tensors)}
+
+
+def _dtype(tensors: Mapping[str, Tensor]) -> str:
+    return str(tensors["word_embeddings.weight"].dtype).removeprefix("torch.")
+
+
+def _earlier_results(output: Path, record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Results of an evaluation of the same weights, exported to the same folder before."""
+    try:
+        return results.read_all(output) if read_record(output) == record else {}
+    except CheckpointError:
+        return {}  # an earlier export that is damaged
 
 
 def _write_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
