@@ -39,7 +39,7 @@ def _add_evaluate(commands: Commands) -> None:
         "--tasks",
         type=Path,
         metavar="DIR",
-        help="local task files of lm-eval: in place of the suite's of the same name, or all of them where no suite is given",
+        help="local task files of lm-eval, in place of the suite's of the same names; without --suite, all of them",
     )
     command.add_argument("--limit", type=_positive, metavar="N", help="ask only the first N questions of each task")
     command.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")

@@ -130,17 +130,24 @@ def _load(manager: Any, name: str, wanted: SuiteTask | None, settings: Settings,
         with within:
             tasks = manager.load([name])
     except Exception as error:  # whatever the harness and the data's library may raise
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = _first_line(error)
         if local:
             raise EvaluationError(
                 f"{settings.tasks}: task {name} cannot be loaded ({cause}); mend its files"
             ) from error
         raise EvaluationError(
-            f"{name}: its data cannot be loaded ({cause}); connect to the network, or give local task files with --tasks"
+            f"{name}: its data cannot be loaded ({cause}); connect to the network, or give task files with --tasks"
         ) from error
     loaded = _Loaded(name=name, wanted=wanted, local=local, tasks=tasks)
     _prepare(loaded, settings)
     return loaded
+
+
+def _first_line(error: BaseException) -> str:
+    """Of what lies at the bottom of an error: the data's library says above it that something went wrong."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _prepare(loaded: _Loaded, settings: Settings) -> None:
@@ -195,7 +202,7 @@ def _rows(loaded: _Loaded, results: Mapping[str, Any]) -> list[Row]:
 
 
 def _row(loaded: _Loaded, results: Mapping[str, Any], found: Mapping[str, Any], metric: str, way: str) -> Row:
-    stderr = found.get(f"{metric}_stderr,{way}")
+    stderr: Any = found.get(f"{metric}_stderr,{way}")
     percent = loaded.wanted.percent if loaded.wanted else None
     shots = {task.get_config("num_fewshot") for task in loaded.tasks["tasks"].values()}
     return Row(
