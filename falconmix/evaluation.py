@@ -61,7 +61,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _settle_environment(options)
     from trainer.evaluate import Settings, evaluate
     from trainer.results import table
-    from trainer.suites import load_suite
+    from trainer.suite import load_suite
 
     settings = Settings(
         suite=load_suite(options.suite) if options.suite else None,

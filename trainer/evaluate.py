@@ -21,7 +21,7 @@ import torch
 
 from trainer.errors import EvaluationError
 from trainer.results import AverageRow, Evaluation, Row
-from trainer.suites import Suite, SuiteTask
+from trainer.suite import Suite, SuiteTask
 
 SEED: Final = 1234
 """Of the choice of few-shot examples; the harness's own default."""

@@ -16,7 +16,7 @@ from falconmix import evaluation
 from mixtures.tokenizer import train_bpe
 from tests.trainer.corpus import documents
 from tests.trainer.tasks import CHOICE, questions, write_task
-from trainer.suites import suite_names
+from trainer.suite import suite_names
 
 Command = Callable[..., tuple[int, str, str]]
 

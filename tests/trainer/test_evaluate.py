@@ -13,12 +13,12 @@ import pytest
 from mixtures.strict import read_yaml, unmarked
 from mixtures.tokenizer import open_tokenizer
 from tests.trainer.tasks import CHOICE, GENERATION, accuracies, first_word, questions, write_task
-from trainer import checkpoint, hf, results, suites
+from trainer import checkpoint, hf, results
 from trainer.errors import CheckpointError, EvaluationError
 from trainer.evaluate import Settings, evaluate
 from trainer.model import Falcon2
 from trainer.results import Evaluation
-from trainer.suites import load_suite
+from trainer.suite import load_suite, suite_folder, suite_names
 
 OPEN_LLM = ("hellaswag", "winogrande", "arc_challenge", "truthfulqa_mc2", "mmlu", "gsm8k")
 TRAIN, TEST = questions("code", 25), questions("technical", 18)
@@ -168,9 +168,9 @@ def test_a_foreign_models_card_is_left_alone(open_llm: Evaluation, tmp_path: Pat
     assert json.loads((tmp_path / "evaluation.json").read_text())["suites"]["open-llm-v1"]["limit"] is None
 
 
-@pytest.mark.parametrize("name", suites.suite_names())
+@pytest.mark.parametrize("name", suite_names())
 def test_each_number_of_a_suite_says_how_well_it_is_known(name: str) -> None:
-    source = read_yaml(suites._folder() / f"{name}.yaml")
+    source = read_yaml(suite_folder() / f"{name}.yaml")
     assert unmarked(source) == []
     suite = load_suite(name)
     assert suite.name == name
@@ -198,7 +198,7 @@ def test_the_harness_has_every_task_and_says_which_data_cannot_be_had(
 
     harness = TaskManager()
     every = set(harness.all_tasks)
-    for name in suites.suite_names():
+    for name in suite_names():
         assert {task.task for task in load_suite(name).tasks} <= every
     for module, field in ((huggingface_hub.constants, "HF_HUB_OFFLINE"), (datasets.config, "HF_HUB_OFFLINE")):
         monkeypatch.setattr(module, field, True)

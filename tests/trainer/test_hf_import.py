@@ -1,7 +1,10 @@
 """Hugging Face folders as transformers writes them, imported, exported, and trained from."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +143,28 @@ def test_they_are_where_training_starts(uninterrupted: Path, recipe: Path, tmp_p
                 assert parameter.dtype == torch.float32
                 assert torch.equal(parameter.full_tensor(), whole[f"model.{name}"].to(cast).float()), name  # type: ignore[attr-defined]
                 assert not trained.optimizer.state[parameter]["exp_avg"].full_tensor().any()
+
+
+@pytest.mark.slow
+def test_two_processes_take_their_halves_of_tied_bf16_weights(
+    uninterrupted: Path, recipe: Path, repository: Path, tmp_path: Path
+) -> None:
+    source = hf.export(uninterrupted / "checkpoints" / "step-00000012", tmp_path / "hf", dtype="bfloat16")
+    import_weights(source, tmp_path / "start")
+    script = repository / "tests" / "trainer" / "two_ranks_import.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    arguments = [recipe, tmp_path / "start", tmp_path]
+    done = subprocess.run(
+        [*launch, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    stored = tensors(tmp_path / "start")
+    stored["model.lm_head.weight"] = stored["model.word_embeddings.weight"]
+    ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1)]
+    for found in ranks:
+        assert_equal({f"model.{n}": t for n, t in found["weights"].items()}, {n: t.float() for n, t in stored.items()})
+    assert sum(found["held"] for found in ranks) == sum(tensor.numel() for tensor in stored.values())
 
 
 def test_a_tied_embedding_becomes_the_head_of_an_untied_model(uninterrupted: Path, recipe: Path) -> None:

@@ -63,15 +63,16 @@ class Suite:
 
 def suite_names() -> list[str]:
     """Names of the suites."""
-    return sorted(file.stem for file in _folder().glob("*.yaml"))
+    return sorted(file.stem for file in suite_folder().glob("*.yaml"))
 
 
 def load_suite(name: str) -> Suite:
     """Read a suite by its name. Raises RecipeError."""
     if name not in suite_names():
         raise RecipeError(f"{name}: no such suite; there are {', '.join(suite_names())}")
-    return load(Suite, _folder() / f"{name}.yaml")
+    return load(Suite, suite_folder() / f"{name}.yaml")
 
 
-def _folder() -> Path:
+def suite_folder() -> Path:
+    """Where the suites lie."""
     return Path(str(resources.files("trainer") / "suites"))
