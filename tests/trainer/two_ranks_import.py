@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from trainer.build import blank
 from trainer.config import load_recipe
@@ -19,6 +20,7 @@ def main(recipe: Path, checkpoint: Path, output: Path) -> None:
         initial_weights(checkpoint, trained, config.model)
         found = {name: full(parameter.detach()) for name, parameter in trained.model.named_parameters()}
         held = sum(local(parameter).numel() for parameter in trained.model.parameters())
+        dist.barrier()  # whoever is done first must not hang up on the other
         torch.save({"weights": found, "held": held}, output / f"rank-{process.rank}.pt")
 
 
