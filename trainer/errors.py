@@ -4,6 +4,7 @@ TrainerError            a ValueError; its message names the thing and the mend
 ├── MismatchError       recipe, tokens, run or checkpoint do not belong together: usage, exit 2
 ├── CheckpointError     a checkpoint is missing, incomplete or unreadable: usage, exit 2
 ├── BusyError           another process trains in the same folder: usage, exit 2
+├── EvaluationError     a model, a task or its data cannot be evaluated as asked: usage, exit 2
 ├── WriteError          what was made cannot be written: the work failed, exit 1
 └── DivergedError       the loss or its gradient is no longer a number: a guardrail, exit 3
 """
@@ -35,6 +36,12 @@ class CheckpointError(TrainerError):
 
 class BusyError(TrainerError):
     """Another process trains in the same folder."""
+
+    exit_code = 2
+
+
+class EvaluationError(TrainerError):
+    """A model, a task or its data cannot be evaluated as asked."""
 
     exit_code = 2
 

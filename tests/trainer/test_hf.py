@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mixtures.catalogue import read_catalogue
 from tests.trainer.runs import tensors
 from trainer import checkpoint, hf
 from trainer.errors import CheckpointError, WriteError
@@ -98,6 +99,53 @@ def test_the_card_tells_tokens_and_held_out_losses(exported: Path, uninterrupted
     assert f"{state.tokens:,} tokens in\n22 steps, up to stage `four`." in card
     for component, loss in state.held_out.items():
         assert f"| {component} | {loss:.4f} |" in card
+
+
+def test_the_card_certifies_what_was_drawn_and_tells_the_recipe(
+    exported: Path, exported_tied: Path, tokens: Path
+) -> None:
+    card, record = (exported_tied / "README.md").read_text(), json.loads((exported_tied / "falconmix.json").read_text())
+    assert record["settings"]["stages"][1]["batch"] == [{"from_tokens": 0, "sequences": 12}]
+    assert sum(drawn["tokens"] for drawn in record["data"]) == record["tokens"]
+    # Two stages: 125 sequences of 16 tokens, 41 of 32; shares of 2 : 1 : 1 in both.
+    found = {drawn["component"]: (drawn["sequences"], drawn["tokens"]) for drawn in record["data"]}
+    assert found["Europe"] == (31, 496)
+    assert found["English"] == (63 + 21, 63 * 16 + 21 * 32)
+    assert [drawn["folders"] for drawn in record["data"] if drawn["component"] == "English"] == [
+        {"RefinedWeb-English": found["English"][1]}
+    ]
+    supply = read_catalogue(tokens).tokens("RefinedWeb-English")
+    (epochs,) = (drawn["epochs"] for drawn in record["data"] if drawn["component"] == "English")
+    assert found["English"][1] / supply < epochs < found["English"][1] / supply * 8 / 6  # an eighth or so is held out
+    assert f"| English | {found['English'][0]} | {found['English'][1]:,} | {epochs:.2f} |" in card
+    assert "| two | 50,000 | tied | 0.003 to 0.003 | 1e-08 | 12 from 0 |" in card
+    assert (
+        "| one | 10,000 | tied | 0.01 to 0.003, 300 tokens of warm-up | 1e-08 | 9 from 0, 18 from 500, 36 from 1,200 |"
+        in card
+    )
+    whole = json.loads((exported / "falconmix.json").read_text())
+    assert sum(drawn["tokens"] for drawn in whole["data"]) == whole["tokens"] > record["tokens"]
+
+
+def test_without_token_files_totals_stay_and_without_the_run_nothing_is_claimed(
+    uninterrupted: Path, exported: Path, tmp_path: Path
+) -> None:
+    data = json.loads((exported / "falconmix.json").read_text())["data"]
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(written | {"tokens": str(tmp_path / "moved")}))
+    hf.export(tmp_path / "run", tmp_path / "hf")
+    known = json.loads((tmp_path / "hf" / "falconmix.json").read_text())["data"]
+    assert known == [drawn | {"available": None, "folders": None, "epochs": None} for drawn in data]
+    for lost in (tmp_path / "alone", tmp_path / "strange" / "checkpoints"):  # the second beside another run's record
+        shutil.copytree(uninterrupted / "checkpoints" / "step-00000022", lost / "step-00000022")
+    other = written["identity"]["mixture"] | {"seed": 6}
+    strange = written | {"identity": written["identity"] | {"mixture": other}}
+    (tmp_path / "strange" / "run.json").write_text(json.dumps(strange))
+    for lost in (tmp_path / "alone", tmp_path / "strange" / "checkpoints"):
+        hf.export(lost / "step-00000022", tmp_path / "hf")
+        assert json.loads((tmp_path / "hf" / "falconmix.json").read_text())["data"] is None
+        assert "what it drew is not known" in (tmp_path / "hf" / "README.md").read_text()
 
 
 def test_an_export_replaces_an_export_and_nothing_else(uninterrupted: Path, exported: Path, tmp_path: Path) -> None:
