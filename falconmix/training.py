@@ -33,7 +33,7 @@ def _add_train(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from trainer.parallel import launched
+    from trainer.layout import launched
     from trainer.run import train
 
     return train(

@@ -18,7 +18,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from trainer.config import ModelConfig, StageConfig, TrainConfig
 from trainer.model import Falcon2
 from trainer.optim import adamw
-from trainer.parallel import Process, shard
+from trainer.layout import Layout, Process
+from trainer.parallel import shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,17 @@ class Trained:
 
 def blank(config: TrainConfig, stage: StageConfig, mesh: DeviceMesh, process: Process) -> Trained:
     """A model for `stage` whose values are still to be set, and an optimiser that has seen nothing."""
-    model = sharded_model(config.model, stage, mesh, process)
+    model = sharded_model(config.model, stage, config.layout, mesh, process)
     return Trained(model=model, optimizer=adamw(model, config.optim))
 
 
-def sharded_model(config: ModelConfig, stage: StageConfig, mesh: DeviceMesh, process: Process) -> Falcon2:
+def sharded_model(
+    config: ModelConfig, stage: StageConfig, layout: Layout, mesh: DeviceMesh, process: Process
+) -> Falcon2:
     """A model for `stage`, sharded over `mesh`, with memory of its own but values not yet set."""
     with torch.device("meta"):
         model = Falcon2(config, rope_theta=stage.rope_theta, tied=stage.tied)
-    shard(model, mesh)
+    shard(model, mesh, layout)
     model.to_empty(device=process.device)
     return model
 

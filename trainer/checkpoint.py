@@ -34,7 +34,7 @@ from mixtures.strict import load
 from trainer.build import Trained
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, WriteError
-from trainer.parallel import Process
+from trainer.layout import Process
 
 _STATE = "state.json"
 _INSTEAD = "use the checkpoint before it (a run takes its last one: remove this folder)"

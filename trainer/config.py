@@ -14,6 +14,7 @@ from typing import Literal
 from mixtures.errors import RecipeError
 from mixtures.spec import Mixture, load_mixture
 from mixtures.strict import load, read_yaml, unmarked
+from trainer.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,8 @@ class TrainConfig:
     optim: OptimConfig
     stages: tuple[StageConfig, ...]
     checkpoint: CheckpointPolicy
+    layout: Layout = Layout()
+    """How the model is spread over processes."""
     statuses: Literal["required", "optional"] = "optional"
     """`required`: every number of the recipe must carry a status (see `mixtures.strict`)."""
 

@@ -22,7 +22,7 @@ from mixtures.spec import Mixture
 from mixtures.stream import Stream
 from trainer.config import StageConfig
 from trainer.loss import IGNORED
-from trainer.parallel import Process
+from trainer.layout import Process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,8 @@ class MicroBatch:
 
 def share(count: int, process: Process) -> range:
     """This process's part of `count` rows: contiguous, sizes differing by at most one."""
-    return range(count * process.rank // process.world, count * (process.rank + 1) // process.world)
+    rank, world = process.data_rank, process.data_world
+    return range(count * rank // world, count * (rank + 1) // world)
 
 
 def micro_batches(rows: Sequence[int], width: int, passes: int) -> Iterator[Sequence[int]]:
@@ -172,7 +173,7 @@ def micro_batches(rows: Sequence[int], width: int, passes: int) -> Iterator[Sequ
 
 def passes(count: int, width: int, process: Process) -> int:
     """Forward passes that every process makes for `count` rows: the same for all, since each is a collective."""
-    largest_share = math.ceil(count / process.world)
+    largest_share = math.ceil(count / process.data_world)
     return math.ceil(largest_share / width)
 
 

@@ -11,7 +11,8 @@ from mixtures.stream import Stream
 from trainer.data import micro_batch, micro_batches, passes, share
 from trainer.loss import counted, loss_sums
 from trainer.model import Falcon2
-from trainer.parallel import Process, reshard, summed
+from trainer.layout import Process
+from trainer.parallel import reshard, summed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,5 +57,5 @@ def _mean_loss(
         batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture).to(process.device)
         logits = model(batch.inputs, batch.documents, batch.positions)
         total += torch.stack((loss_sums(logits, batch.targets).cross_entropy, counted(batch.targets)))
-    cross_entropy, targets = summed(total).tolist()
+    cross_entropy, targets = summed(total, mesh).tolist()
     return float(cross_entropy) / max(1.0, float(targets))

@@ -24,7 +24,8 @@ from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
-from trainer.parallel import Process, full, summed
+from trainer.layout import Process
+from trainer.parallel import full, summed
 from trainer.signals import StopWish
 from trainer.transitions import entered
 
@@ -149,7 +150,7 @@ def _learned(setting: Setting, step: Step, batches: Sequence[MicroBatch]) -> flo
         return step.tokens
     mine = sum(counted(batch.targets).item() for batch in batches)
     total = torch.tensor([mine], dtype=torch.float64, device=setting.process.device)
-    return max(1.0, float(summed(total).item()))
+    return max(1.0, float(summed(total, setting.mesh).item()))
 
 
 def _backward(
@@ -167,7 +168,7 @@ def _backward(
         loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.world)
         torch.autograd.backward(loss)
         totals[:2] += torch.stack(sums).detach()
-    return summed(totals)
+    return summed(totals, setting.mesh)
 
 
 def _require_finite(step: Step, progress: Progress, **values: float) -> None:

@@ -5,14 +5,24 @@ LayerNorm per block (Falcon2-11B, arXiv 2407.14885). Parameters have the names a
 `FalconForCausalLM` less the leading `transformer.`, so that export is a matter of names.
 
 Shapes: B sequences, T positions, D hidden, V vocabulary, H query heads, G key/value heads (groups), C head width.
+
+Under tensor parallelism the residual stream is divided by positions, each block gathers it once after its norm, and the
+two partial results of attention and MLP are summed and divided again in one go; without it the same code sees plain
+tensors.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from trainer.attention import Look, attend
 from trainer.config import ModelConfig
 
 
@@ -32,37 +42,24 @@ def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
     return (x_BHTC * cos_TC + rotated * sin_TC).to(x_BHTC.dtype)
 
 
-def within_documents(documents_BT: Tensor) -> Tensor:
-    """What each position may look at: itself and what stands before it in its own document; [B, 1, T, T]."""
-    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return same_BTT.tril()[:, None]
-
-
 class Attention(nn.Module):
     """Causal grouped-query attention; the fused projection is interleaved per group, `[q … q k v] × G`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.groups, self.width = config.kv_heads, config.head_width
+        self.width = config.head_width
         self.queries_per_group = config.heads // config.kv_heads
         fused = (config.heads + 2 * config.kv_heads) * config.head_width
         self.query_key_value = nn.Linear(config.hidden, fused, bias=False)
         self.dense = nn.Linear(config.hidden, config.hidden, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-        """[B, T, D] → [B, T, D]; causal where there is no mask of what may be looked at."""
-        B, T, _ = x_BTD.shape
-        fused = self.query_key_value(x_BTD).view(B, T, self.groups, self.queries_per_group + 2, self.width)
-        query, key, value = fused.split((self.queries_per_group, 1, 1), dim=3)
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, look: Look) -> Tensor:
+        """[B, T, D] → [B, T, D]; `cos` and `sin` are [T, C] or [B, 1, T, C]."""
+        # Under tensor parallelism the projection gives this process's groups alone.
+        fused_BTGQC = self.query_key_value(x_BTD).unflatten(-1, (-1, self.queries_per_group + 2, self.width))
+        query, key, value = fused_BTGQC.split((self.queries_per_group, 1, 1), dim=3)
         query, key, value = (part.flatten(2, 3).transpose(1, 2) for part in (query, key, value))
-        mixed_BHTC = F.scaled_dot_product_attention(
-            rotate(query, cos_TC, sin_TC),
-            rotate(key, cos_TC, sin_TC),
-            value,
-            attn_mask=mask_B1TT,
-            is_causal=mask_B1TT is None,
-            enable_gqa=True,
-        )
+        mixed_BHTC = attend(rotate(query, cos, sin), rotate(key, cos, sin), value, look)
         return self.dense(mixed_BHTC.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -82,24 +79,38 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """x + attention(norm(x)) + mlp(norm(x)), with the one norm shared."""
 
+    recompute: Literal["none", "selective", "full"] = "none"
+    """Activations that the backward pass computes again."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.input_layernorm = nn.LayerNorm(config.hidden, eps=config.norm_eps)
         self.self_attention = Attention(config)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTD: Tensor, cos_TC: Tensor, sin_TC: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, look: Look) -> Tensor:
         """[B, T, D] → [B, T, D]."""
-        normed = self.input_layernorm(x_BTD)
-        return x_BTD + self.self_attention(normed, cos_TC, sin_TC, mask_B1TT) + self.mlp(normed)  # type: ignore[no-any-return]
+        if self.recompute == "none" or not torch.is_grad_enabled():
+            return self._computed(x_BTD, cos, sin, look)
+        options = {"context_fn": _keeping_products} if self.recompute == "selective" else {}
+        return checkpoint(  # type: ignore[no-any-return]
+            self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False, **options
+        )
+
+    def _computed(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, look: Look) -> Tensor:
+        normed = gathered(self.input_layernorm(x_BTD))
+        return x_BTD + divided(self.self_attention(normed, cos, sin, look) + self.mlp(normed))
 
 
 class Falcon2(nn.Module):
     """The whole model; `rope_theta` may be changed between steps, for it holds no table."""
 
+    context_group: ProcessGroup | None = None
+    """The processes that hold parts of the same sequences."""
+
     def __init__(self, config: ModelConfig, *, rope_theta: float, tied: bool) -> None:
         super().__init__()
-        self.head_width, self.rope_theta = config.head_width, rope_theta
+        self.head_width, self.kv_heads, self.rope_theta = config.head_width, config.kv_heads, rope_theta
         self.word_embeddings = nn.Embedding(config.vocab, config.hidden)
         self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.ln_f = nn.LayerNorm(config.hidden, eps=config.norm_eps)
@@ -113,24 +124,60 @@ class Falcon2(nn.Module):
         return self.lm_head is None
 
     def forward(
-        self, tokens_BT: Tensor, documents_BT: Tensor | None = None, positions_BT: Tensor | None = None
+        self,
+        tokens_BT: Tensor,
+        documents_BT: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        places_T: Tensor | None = None,
     ) -> Tensor:
-        """Token ids [B, T] → logits [B, T, V].
+        """Token ids [B, T] → logits [B, T, V], under tensor parallelism a DTensor divided by V.
 
         Given the number of each token's document, none looks beyond its own; given positions, the rotary embedding
-        counts by them and not from the window's start.
+        counts by them and not from the window's start. `places_T` says where in their sequence these tokens stand,
+        where other processes hold the rest of it.
         """
-        cos, sin = rotary_tables(tokens_BT.shape[1], self.head_width, self.rope_theta, tokens_BT.device)
-        if positions_BT is not None:
-            cos, sin = cos[positions_BT][:, None], sin[positions_BT][:, None]
-        mask_B1TT = None if documents_BT is None else within_documents(documents_BT)
+        look = Look(documents=documents_BT, places=places_T, group=self.context_group)
+        cos, sin = self._rotary(tokens_BT, positions_BT, places_T)
         x_BTD = self.word_embeddings(tokens_BT)
         for block in self.h:
-            x_BTD = block(x_BTD, cos, sin, mask_B1TT)
-        x_BTD = self.ln_f(x_BTD)
+            x_BTD = block(x_BTD, cos, sin, look)
+        x_BTD = gathered(self.ln_f(x_BTD))
         if self.lm_head is None:
             return F.linear(x_BTD, self.word_embeddings.weight)
         return self.lm_head(x_BTD)  # type: ignore[no-any-return]
+
+    def _rotary(self, tokens_BT: Tensor, positions_BT: Tensor | None, places_T: Tensor | None) -> tuple[Tensor, Tensor]:
+        n = tokens_BT.shape[1] * (self.context_group.size() if self.context_group else 1)
+        cos, sin = rotary_tables(n, self.head_width, self.rope_theta, tokens_BT.device)
+        if positions_BT is not None:
+            return cos[positions_BT][:, None], sin[positions_BT][:, None]
+        return (cos, sin) if places_T is None else (cos[places_T], sin[places_T])
+
+
+def gathered(x_BTD: Tensor) -> Tensor:
+    """A residual stream that is divided by positions, whole on every process of its tensor group."""
+    return x_BTD.redistribute(placements=[Replicate()]) if isinstance(x_BTD, DTensor) else x_BTD
+
+
+def divided(x_BTD: Tensor) -> Tensor:
+    """Partial sums, summed over the tensor group and divided by positions."""
+    return x_BTD.redistribute(placements=[Shard(1)]) if isinstance(x_BTD, DTensor) else x_BTD
+
+
+def _keeping_products() -> tuple[object, object]:
+    """Keep what matrix products and attention gave, compute the rest again: norms, GELU, rotation, views."""
+    aten = torch.ops.aten
+    dear = {
+        aten.mm.default,
+        aten._scaled_dot_product_flash_attention.default,
+        aten._scaled_dot_product_efficient_attention.default,
+        aten._scaled_dot_product_flash_attention_for_cpu.default,
+    }
+
+    def policy(_context: object, operator: object, *_: object, **__: object) -> CheckpointPolicy:
+        return CheckpointPolicy.MUST_SAVE if operator in dear else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()

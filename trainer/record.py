@@ -36,7 +36,7 @@ class Identity:
         The mixture's log is not part of it, since it grows while a run goes on: each checkpoint says what of it held.
         """
         recipe = resolved(config)
-        del recipe["checkpoint"]
+        del recipe["checkpoint"], recipe["layout"]
         return cls(recipe=recipe, mixture=resolved(replace(mixture, changes=())), tokenizer=tokenizer_digest)
 
     @property
@@ -88,6 +88,7 @@ def write(folder: Path, config: TrainConfig, identity: Identity, sources: Source
         "fingerprint": identity.fingerprint,
         "identity": asdict(identity),
         "checkpoint": asdict(config.checkpoint),
+        "layout": asdict(config.layout),
         "tokens": sources.tokens,
         "changes": json.loads(json.dumps([asdict(change) for change in sources.changes], default=str)),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},

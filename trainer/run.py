@@ -31,7 +31,8 @@ from trainer.loader import StepsAhead
 from trainer.lock import locked
 from trainer.loop import Progress, Setting, train_stages
 from trainer.metrics import MetricsLog, Terminal
-from trainer.parallel import Process, joined, local_parameter_bytes
+from trainer.layout import Process
+from trainer.parallel import joined, local_parameter_bytes
 from trainer.record import Identity, Sources, resolved
 from trainer.signals import StopWish, listening
 
@@ -61,7 +62,7 @@ def train(
         return 0
     torch.set_num_threads(order.config.threads)
     with locked(output) if process.leads else nullcontext():
-        with joined(process) as mesh:
+        with joined(process, order.config.layout) as mesh:
             if process.leads:
                 _open_folder(order, restart=restart)
             dist.barrier()

@@ -16,7 +16,7 @@ from trainer import checkpoint, record
 from trainer.config import TrainConfig
 from trainer.data import Step, StepPlan, share
 from trainer.errors import MismatchError
-from trainer.parallel import Process
+from trainer.layout import Process
 
 
 @dataclass(frozen=True, kw_only=True)

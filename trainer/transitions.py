@@ -16,7 +16,8 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from trainer.build import Trained, blank
 from trainer.config import StageConfig, TrainConfig
-from trainer.parallel import Process, local
+from trainer.layout import Process
+from trainer.parallel import local
 
 
 def entered(trained: Trained, stage: StageConfig, config: TrainConfig, mesh: DeviceMesh, process: Process) -> Trained:

@@ -10,7 +10,8 @@ from trainer.build import blank, initialise
 from trainer.config import load_recipe, mixture_of
 from trainer.data import Step, step_batches
 from trainer.loss import loss_sums, objective
-from trainer.parallel import Process, full, joined, local_parameter_bytes, summed
+from trainer.layout import Process
+from trainer.parallel import full, joined, local_parameter_bytes, summed
 
 UNEVEN = Step(number=1, stage=0, context=16, first=3, count=35)
 LONELY = Step(number=1, stage=0, context=16, first=40, count=1)
@@ -35,6 +36,6 @@ def gradients(recipe: Path, tokens: Path, process: Process) -> dict[str, Any]:
                 torch.autograd.backward(loss)
                 total += sums.cross_entropy.detach()
             found[name] = {key: full(p.grad).clone() for key, p in model.named_parameters() if p.grad is not None}
-            found[f"{name} loss"] = summed(total).item()
+            found[f"{name} loss"] = summed(total, mesh).item()
             model.zero_grad()
     return found

@@ -11,7 +11,7 @@ from mixtures.spec import load_mixture
 from mixtures.stream import Stream
 from trainer.config import BatchSize, Rate, StageConfig, load_recipe
 from trainer.data import Step, StepPlan, share, step_batches, tokens_before
-from trainer.parallel import Process
+from trainer.layout import Process
 
 
 def stage(*batch: tuple[int, int]) -> StageConfig:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 CODE = """
 import os, sys
 from pathlib import Path
-from trainer.parallel import launched
+from trainer.layout import launched
 from trainer.run import train
 train("demo", tokens=Path(sys.argv[1]), output=Path(sys.argv[2]), process=launched(os.environ))
 """

@@ -16,7 +16,7 @@ from trainer import checkpoint
 from trainer.data import Step, step_batches
 from trainer.errors import MismatchError
 from trainer.loss import IGNORED
-from trainer.parallel import Process
+from trainer.layout import Process
 from trainer.run import train
 
 Run = Callable[..., Path]

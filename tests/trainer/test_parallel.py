@@ -14,7 +14,7 @@ from tests.trainer.gradients import gradients
 from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
 from trainer.config import load_recipe
 from trainer.model import Falcon2
-from trainer.parallel import Process, launched
+from trainer.layout import Process, launched
 from trainer.run import train
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from tests.trainer.gradients import gradients
-from trainer.parallel import joined, launched
+from trainer.layout import launched
+from trainer.parallel import joined
 from trainer.run import train
 
 
