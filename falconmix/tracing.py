@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from mixtures.trace import Origin, Seen
     from trainer.data import Step
-    from trainer.parallel import Process
+    from trainer.layout import Process
     from trainer.trace import Run
 
 _SHOWN_STEPS = 20
@@ -63,7 +63,7 @@ def trace_url(options: argparse.Namespace) -> int:
 
 
 def _process(options: argparse.Namespace, run: Run) -> Process:
-    from trainer.parallel import Process
+    from trainer.layout import Process
 
     if options.rank is None:
         return Process()

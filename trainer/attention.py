@@ -87,7 +87,7 @@ def _packed(query_BHTC: Tensor, key_BGTC: Tensor, value_BGTC: Tensor, look: Look
     starts, longest = look.packed
     query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query_BHTC, key_BGTC, value_BGTC))
     if find_spec("flash_attn") is not None:
-        from flash_attn import flash_attn_varlen_func
+        from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
 
         mixed = flash_attn_varlen_func(query, key, value, starts, starts, longest, longest, causal=True)
     else:

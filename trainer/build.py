@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from trainer.config import ModelConfig, StageConfig, TrainConfig
+from trainer.layout import Layout, Process
 from trainer.model import Falcon2
 from trainer.optim import adamw
-from trainer.layout import Layout, Process
-from trainer.parallel import shard
+from trainer.parallel import Mesh, shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +39,13 @@ class Trained:
         return found
 
 
-def blank(config: TrainConfig, stage: StageConfig, mesh: DeviceMesh, process: Process) -> Trained:
+def blank(config: TrainConfig, stage: StageConfig, mesh: Mesh, process: Process) -> Trained:
     """A model for `stage` whose values are still to be set, and an optimiser that has seen nothing."""
     model = sharded_model(config.model, stage, config.layout, mesh, process)
     return Trained(model=model, optimizer=adamw(model, config.optim))
 
 
-def sharded_model(
-    config: ModelConfig, stage: StageConfig, layout: Layout, mesh: DeviceMesh, process: Process
-) -> Falcon2:
+def sharded_model(config: ModelConfig, stage: StageConfig, layout: Layout, mesh: Mesh, process: Process) -> Falcon2:
     """A model for `stage`, sharded over `mesh`, with memory of its own but values not yet set."""
     with torch.device("meta"):
         model = Falcon2(config, rope_theta=stage.rope_theta, tied=stage.tied)

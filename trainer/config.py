@@ -5,7 +5,7 @@ Quantities are in tokens wherever they steer the schedule, so that a change of b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -123,7 +123,7 @@ class TrainConfig:
     optim: OptimConfig
     stages: tuple[StageConfig, ...]
     checkpoint: CheckpointPolicy
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     """How the model is spread over processes."""
     statuses: Literal["required", "optional"] = "optional"
     """`required`: every number of the recipe must carry a status (see `mixtures.strict`)."""

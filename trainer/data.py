@@ -14,15 +14,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixtures.assemble import Window
 from mixtures.schedule import StageSpan
 from mixtures.spec import Mixture
 from mixtures.stream import Stream
 from trainer.config import StageConfig
-from trainer.loss import IGNORED
+from trainer.errors import MismatchError
 from trainer.layout import Process
+from trainer.loss import IGNORED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,20 @@ class MicroBatch:
     """[B, T]: number of the document that an input belongs to, where attention keeps within documents."""
     positions: Tensor | None = None
     """[B, T]: place of an input in its document, where positions are counted from there."""
+    places: Tensor | None = None
+    """[T]: place of these inputs in their sequences, where other processes have the rest of them."""
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """The model's logits for the inputs."""
+        found: Tensor = model(self.inputs, self.documents, self.positions, self.places)
+        return found
+
+    def parted(self, process: Process) -> MicroBatch:
+        """What of it is this process's, where others hold parts of the same sequences. Raises MismatchError."""
+        if process.context_world == 1:
+            return self
+        places = context_places(self.inputs.shape[1], process)
+        return replace(self._mapped(lambda tensor: tensor[:, places].contiguous()), places=places)
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same on `device`; from pinned memory the copy goes on while the caller does other things."""
@@ -191,7 +206,21 @@ def step_batches(stream: Stream, step: Step, width: int, process: Process) -> It
 def cut(windows: Sequence[Window], step: Step, mixture: Mixture, width: int, process: Process) -> Iterator[MicroBatch]:
     """The windows that are this process's part of a step, in forward passes of at most `width`."""
     for part in micro_batches(range(len(windows)), width, passes(step.count, width, process)):
-        yield micro_batch([windows[row] for row in part], step.context, mixture)
+        yield micro_batch([windows[row] for row in part], step.context, mixture).parted(process)
+
+
+def context_places(context: int, process: Process) -> Tensor:
+    """Which places of every sequence this process has.
+
+    Cut into twice as many parts as there are processes, each has one from the front and its mirror image from the
+    back, so that all have the same number of earlier places to look at. Raises MismatchError.
+    """
+    world = process.context_world
+    if context % (2 * world):
+        raise MismatchError(f"layout: context {world} needs contexts that {2 * world} divides, {context} is not one")
+    width = context // (2 * world)
+    front, back = process.context_rank * width, context - (process.context_rank + 1) * width
+    return torch.cat((torch.arange(front, front + width), torch.arange(back, back + width)))
 
 
 def micro_batch(windows: Sequence[Window], context: int, mixture: Mixture) -> MicroBatch:

@@ -9,10 +9,10 @@ import torch
 from mixtures.assemble import Window
 from mixtures.stream import Stream
 from trainer.data import micro_batch, micro_batches, passes, share
+from trainer.layout import Process
 from trainer.loss import counted, loss_sums
 from trainer.model import Falcon2
-from trainer.layout import Process
-from trainer.parallel import reshard, summed
+from trainer.parallel import Mesh, reshard, summed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class HeldOutLoss:
 
 
 def held_out_loss(
-    model: Falcon2, stream: Stream, stage: int, *, limit: int, width: int, process: Process
+    model: Falcon2, stream: Stream, stage: int, *, limit: int, width: int, mesh: Mesh, process: Process
 ) -> HeldOutLoss | None:
     """Evaluate at most `limit` windows per component in forward passes of `width`; None where nothing is held out.
 
@@ -33,7 +33,7 @@ def held_out_loss(
     mixture = stream.schedule.mixture
     windows = stream.held_out(mixture.stages[stage].context, limit)
     components = {
-        name: _mean_loss(model, windows[name], stream, stage, width, process)
+        name: _mean_loss(model, windows[name], stream, stage, width, mesh, process)
         for name in mixture.shares(mixture.stages[stage])
         if len(windows.get(name, ()))
     }
@@ -49,13 +49,14 @@ def held_out_loss(
 
 @torch.no_grad()
 def _mean_loss(
-    model: Falcon2, windows: list[Window], stream: Stream, stage: int, width: int, process: Process
+    model: Falcon2, windows: list[Window], stream: Stream, stage: int, width: int, mesh: Mesh, process: Process
 ) -> float:
     total = torch.zeros(2, dtype=torch.float64, device=process.device)
     rows, context = share(len(windows), process), stream.spans[stage].context
     for part in micro_batches(rows, width, passes(len(windows), width, process)):
-        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture).to(process.device)
-        logits = model(batch.inputs, batch.documents, batch.positions)
-        total += torch.stack((loss_sums(logits, batch.targets).cross_entropy, counted(batch.targets)))
+        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture)
+        batch = batch.parted(process).to(process.device)
+        sums = loss_sums(batch.logits(model), batch.targets)
+        total += torch.stack((sums.cross_entropy, counted(batch.targets)))
     cross_entropy, targets = summed(total, mesh).tolist()
     return float(cross_entropy) / max(1.0, float(targets))

@@ -17,8 +17,6 @@ import torch
 
 from trainer.errors import MismatchError
 
-DIMENSIONS = ("replicate", "shard", "context", "tensor")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -93,6 +91,11 @@ class Process:
     def data_rank(self) -> int:
         """Which of these parts this process takes."""
         return self.rank // (self.context_world * self.tensor_world)
+
+    @property
+    def shard_world(self) -> int:
+        """How many processes see different tokens: as many gradients FSDP averages over."""
+        return self.world // self.tensor_world
 
     @property
     def context_rank(self) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh
 
 from mixtures.stream import Stream
 from trainer import checkpoint
@@ -20,12 +19,12 @@ from trainer.config import TrainConfig
 from trainer.data import MicroBatch, Step, StepPlan, tokens_before
 from trainer.errors import DivergedError
 from trainer.held_out import held_out_loss
+from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
-from trainer.layout import Process
-from trainer.parallel import full, summed
+from trainer.parallel import Mesh, full, summed
 from trainer.signals import StopWish
 from trainer.transitions import entered
 
@@ -40,7 +39,7 @@ class Setting:
     stream: Stream
     plan: StepPlan
     ahead: StepsAhead
-    mesh: DeviceMesh
+    mesh: Mesh
     process: Process
     checkpoints: Path
     tokenizer: Path
@@ -164,8 +163,8 @@ def _backward(
     totals = torch.zeros(3, dtype=torch.float64, device=process.device)
     totals[2] = float(stops)
     for batch in batches:
-        sums = loss_sums(trained.model(batch.inputs, batch.documents, batch.positions), batch.targets)
-        loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.world)
+        sums = loss_sums(batch.logits(trained.model), batch.targets)
+        loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.shard_world)
         torch.autograd.backward(loss)
         totals[:2] += torch.stack(sums).detach()
     return summed(totals, setting.mesh)
@@ -189,6 +188,7 @@ def _evaluate(setting: Setting, progress: Progress, at: str) -> None:
         progress.stage,
         limit=config.held_out_sequences,
         width=config.micro_batch,
+        mesh=setting.mesh,
         process=setting.process,
     )
     if result is None:

@@ -52,7 +52,7 @@ class _Sums(torch.autograd.Function):
     def forward(
         ctx: Any, logits_NV: Tensor, targets_N: Tensor, first: int, group: ProcessGroup | None
     ) -> tuple[Tensor, Tensor]:
-        largest_N = torch.cat([part.float().amax(dim=1) for part in logits_NV.split(_ROWS)])
+        largest_N = torch.cat([part.float().amax(dim=1) for part in torch.split(logits_NV, _ROWS)])
         if group is not None:
             dist.all_reduce(largest_N, ReduceOp.MAX, group)
         both_2N = torch.stack((_summed_exponentials(logits_NV, largest_N), _own_target(logits_NV, targets_N, first)))
@@ -72,7 +72,7 @@ class _Sums(torch.autograd.Function):
         counts_N = (targets_N != IGNORED).float()
         of_log_z_N = counts_N * (of_entropy + 2 * of_square * log_z_N)
         gradient_NV = torch.empty_like(logits_NV)
-        parts = zip(*(t.split(_ROWS) for t in (logits_NV, log_z_N, of_log_z_N, gradient_NV)), strict=True)
+        parts = zip(*(torch.split(t, _ROWS) for t in (logits_NV, log_z_N, of_log_z_N, gradient_NV)), strict=True)
         for logits, log_z, weight, gradient in parts:
             gradient.copy_((logits.float() - log_z[:, None]).exp_().mul_(weight[:, None]))
         rows, words = _own_targets(targets_N, ctx.first, logits_NV.shape[1])
@@ -81,7 +81,7 @@ class _Sums(torch.autograd.Function):
 
 
 def _summed_exponentials(logits_NV: Tensor, largest_N: Tensor) -> Tensor:
-    pairs = zip(logits_NV.split(_ROWS), largest_N.split(_ROWS), strict=True)
+    pairs = zip(torch.split(logits_NV, _ROWS), torch.split(largest_N, _ROWS), strict=True)
     return torch.cat([(logits.float() - largest[:, None]).exp_().sum(dim=1) for logits, largest in pairs])
 
 

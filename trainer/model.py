@@ -13,14 +13,14 @@ tensors.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
 from trainer.attention import Look, attend
 from trainer.config import ModelConfig
@@ -92,9 +92,9 @@ class Block(nn.Module):
         """[B, T, D] → [B, T, D]."""
         if self.recompute == "none" or not torch.is_grad_enabled():
             return self._computed(x_BTD, cos, sin, look)
-        options = {"context_fn": _keeping_products} if self.recompute == "selective" else {}
+        kept = _keeping_products if self.recompute == "selective" else noop_context_fn
         return checkpoint(  # type: ignore[no-any-return]
-            self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False, **options
+            self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False, context_fn=kept
         )
 
     def _computed(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, look: Look) -> Tensor:
@@ -119,6 +119,11 @@ class Falcon2(nn.Module):
         self.lm_head = None if tied else nn.Linear(config.hidden, config.vocab, bias=False)
 
     @property
+    def blocks(self) -> list[Block]:
+        """The blocks, in order."""
+        return [block for block in self.h if isinstance(block, Block)]
+
+    @property
     def tied(self) -> bool:
         """Whether the head is the embedding."""
         return self.lm_head is None
@@ -138,7 +143,7 @@ class Falcon2(nn.Module):
         """
         look = Look(documents=documents_BT, places=places_T, group=self.context_group)
         cos, sin = self._rotary(tokens_BT, positions_BT, places_T)
-        x_BTD = self.word_embeddings(tokens_BT)
+        x_BTD = settled(self.word_embeddings(tokens_BT))
         for block in self.h:
             x_BTD = block(x_BTD, cos, sin, look)
         x_BTD = gathered(self.ln_f(x_BTD))
@@ -159,12 +164,17 @@ def gathered(x_BTD: Tensor) -> Tensor:
     return x_BTD.redistribute(placements=[Replicate()]) if isinstance(x_BTD, DTensor) else x_BTD
 
 
+def settled(x_BTD: Tensor) -> Tensor:
+    """The embedding's output, arrived: one still under way is of another type, and blocks would be compiled anew."""
+    return x_BTD + 0.0 if isinstance(x_BTD, DTensor) else x_BTD
+
+
 def divided(x_BTD: Tensor) -> Tensor:
     """Partial sums, summed over the tensor group and divided by positions."""
     return x_BTD.redistribute(placements=[Shard(1)]) if isinstance(x_BTD, DTensor) else x_BTD
 
 
-def _keeping_products() -> tuple[object, object]:
+def _keeping_products() -> tuple[Any, Any]:
     """Keep what matrix products and attention gave, compute the rest again: norms, GELU, rotation, views."""
     aten = torch.ops.aten
     dear = {
@@ -177,7 +187,7 @@ def _keeping_products() -> tuple[object, object]:
     def policy(_context: object, operator: object, *_: object, **__: object) -> CheckpointPolicy:
         return CheckpointPolicy.MUST_SAVE if operator in dear else CheckpointPolicy.PREFER_RECOMPUTE
 
-    return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return]
+    return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @torch.no_grad()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import HashStore  # type: ignore[attr-defined]
+from torch.distributed import HashStore, ProcessGroup  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
@@ -24,14 +25,12 @@ from torch.distributed.tensor.parallel import (
 )
 
 from trainer.errors import MismatchError
-from trainer.layout import DIMENSIONS, Layout, Process
+from trainer.layout import Layout, Process
 from trainer.model import Falcon2
-
-_PARAMETERS, _LOSSES = "parameters", "losses"
 
 
 @contextmanager
-def joined(process: Process, layout: Layout | None = None) -> Iterator[DeviceMesh]:
+def joined(process: Process, layout: Layout | None = None) -> Iterator[Mesh]:
     """Join the other processes for the length of the block: NCCL on GPUs, gloo on CPUs; yields the mesh.
 
     Where they are joined already, they stay so afterwards: torchrun's rendezvous serves one joining only. Raises
@@ -40,7 +39,7 @@ def joined(process: Process, layout: Layout | None = None) -> Iterator[DeviceMes
     layout = layout or Layout()
     sizes = layout.sizes(process.world)
     if dist.is_initialized():
-        yield mesh_of(sizes, process.device_type)
+        yield Mesh.of(sizes, process.device_type)
         return
     backend = "nccl" if process.device_type == "cuda" else "gloo"
     # Alone, a store in memory: no port is opened. Under torchrun, its own rendezvous.
@@ -49,54 +48,78 @@ def joined(process: Process, layout: Layout | None = None) -> Iterator[DeviceMes
         torch.cuda.set_device(process.device)
     dist.init_process_group(backend, store=store, rank=process.rank, world_size=process.world)
     try:
-        yield mesh_of(sizes, process.device_type)
+        yield Mesh.of(sizes, process.device_type)
     finally:
         dist.destroy_process_group()
 
 
-def mesh_of(sizes: tuple[int, int, int, int], device_type: str) -> DeviceMesh:
-    """The mesh of all processes, with the names by which parameters are sharded and losses summed."""
-    mesh = init_device_mesh(device_type, sizes, mesh_dim_names=DIMENSIONS)
-    mesh["shard", "context"]._flatten(_PARAMETERS)
-    mesh["replicate", "shard", "context"]._flatten(_LOSSES)
-    return mesh
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mesh:
+    """All processes, by what they share."""
+
+    whole: DeviceMesh
+    """Replicate × parameters × tensor, where parameters are the shards and contexts together."""
+    context: ProcessGroup | None
+    """Those that hold parts of the same sequences; None where each holds whole ones."""
+    losses: ProcessGroup
+    """Those that see different tokens."""
+
+    @classmethod
+    def of(cls, sizes: tuple[int, int, int, int], device_type: str) -> Mesh:
+        """The mesh for as many replicas, shards, contexts and tensor ranks."""
+        replicate, shard, context, tensor = sizes
+        names = ("replicate", "parameters", "tensor")
+        whole = init_device_mesh(device_type, (replicate, shard * context, tensor), mesh_dim_names=names)
+        parted = whole["parameters"]._unflatten(0, (shard, context), ("shard", "context")) if context > 1 else None
+        return cls(
+            whole=whole,
+            context=parted["context"].get_group() if parted is not None else None,
+            losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
+        )
+
+    @property
+    def sharded(self) -> DeviceMesh:
+        """What FSDP shards parameters over, and copies them over where there are replicas."""
+        return self.whole["replicate", "parameters"] if self.whole.size(0) > 1 else self.whole["parameters"]
+
+    @property
+    def tensor(self) -> DeviceMesh:
+        """What divides each parameter before that."""
+        return self.whole["tensor"]
 
 
-def shard(model: Falcon2, mesh: DeviceMesh, layout: Layout) -> None:
+def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
     """Turn every parameter into its shard, in place; bf16 compute with fp32 reductions on CUDA, fp32 on CPU.
 
     Raises MismatchError where the model cannot be divided by `layout.tensor`.
     """
     if layout.tensor > 1:
-        _divide(model, mesh["tensor"])
-    if layout.context > 1:
-        model.context_group = mesh["context"].get_group()
+        _divide(model, mesh.tensor)
+    model.context_group = mesh.context
     if layout.float8:
         _to_float8(model)
-    mixed = mesh.device_type == "cuda"
+    if layout.compile:
+        _forget_compiled()
+    mixed = mesh.whole.device_type == "cuda"
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if mixed else None,
         reduce_dtype=torch.float32 if mixed else None,
         # The rotary tables are inputs of a block: cast to bf16 they would lose the far positions.
         cast_forward_inputs=False,
     )
-    over = mesh["replicate", _PARAMETERS] if layout.replicate > 1 else mesh[_PARAMETERS]
-    for block in model.h:
+    for block in model.blocks:
         block.recompute = layout.recompute
         if layout.compile:
             block.compile()
-        fully_shard(block, mesh=over, mp_policy=policy, reshard_after_forward=layout.reshard)
-    fully_shard(model, mesh=over, mp_policy=policy, reshard_after_forward=layout.reshard)
+        fully_shard(block, mesh=mesh.sharded, mp_policy=policy, reshard_after_forward=layout.reshard)
+    fully_shard(model, mesh=mesh.sharded, mp_policy=policy, reshard_after_forward=layout.reshard)
 
 
 def _divide(model: Falcon2, over: DeviceMesh) -> None:
     """Tensor parallelism: attention by groups of heads, MLP by its width, embedding and head by the vocabulary."""
-    groups = (
-        model.h[0].self_attention.dense.in_features // model.head_width // model.h[0].self_attention.queries_per_group
-    )
-    if groups % over.size():
+    if model.kv_heads % over.size():
         raise MismatchError(
-            f"layout: tensor {over.size()} does not divide the model's {groups} key/value heads; choose a divisor"
+            f"layout: tensor {over.size()} does not divide the {model.kv_heads} key/value heads; choose a divisor"
         )
     stream = SequenceParallel(use_local_output=False)
     partial = RowwiseParallel(output_layouts=Partial(), use_local_output=False)
@@ -104,7 +127,7 @@ def _divide(model: Falcon2, over: DeviceMesh) -> None:
     parallelize_module(model, over, {"word_embeddings": embedded, "ln_f": stream})
     if model.lm_head is not None:
         parallelize_module(model.lm_head, over, ColwiseParallel(use_local_output=False))
-    for block in model.h:
+    for block in model.blocks:
         plan = {
             "input_layernorm": stream,
             "self_attention.query_key_value": ColwiseParallel(),
@@ -115,13 +138,25 @@ def _divide(model: Falcon2, over: DeviceMesh) -> None:
         parallelize_module(block, over, plan)
 
 
+def _forget_compiled() -> None:
+    """Compile in each process by itself: code in torch's cache on disk names the process group it was compiled for.
+
+    A process of another tensor group would find it, and fail with "Could not resolve the process group" or worse.
+    """
+    from torch._functorch import config as autograd
+    from torch._inductor import config as inductor
+
+    inductor.fx_graph_cache = False
+    autograd.enable_autograd_cache = False
+
+
 def _to_float8(model: Falcon2) -> None:
     """Products of the blocks in float8 with dynamic scaling; embedding and head stay as they are."""
     try:
-        from torchao.float8 import convert_to_float8_training
+        from torchao.float8 import convert_to_float8_training  # type: ignore[import-not-found]
     except ImportError:
         raise MismatchError("layout: float8 needs the package torchao; install it, or take float8 out") from None
-    for block in model.h:
+    for block in model.blocks:
         convert_to_float8_training(block)
 
 
@@ -147,7 +182,7 @@ def local_parameter_bytes(model: nn.Module) -> int:
     return sum(local(parameter).nbytes for parameter in model.parameters())
 
 
-def summed(values: Tensor, mesh: DeviceMesh) -> Tensor:
+def summed(values: Tensor, mesh: Mesh) -> Tensor:
     """The sum of `values` over the processes that see different tokens, on each of them."""
-    dist.all_reduce(values, group=mesh[_LOSSES].get_group())
+    dist.all_reduce(values, group=mesh.losses)
     return values

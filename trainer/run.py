@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import DeviceMesh
 
 from mixtures.catalogue import TOKENIZER
 from mixtures.roots import TokenRoot, as_root
@@ -27,12 +26,12 @@ from trainer.build import Trained, blank, initialise
 from trainer.config import TrainConfig, load_recipe, mixture_of
 from trainer.data import StepPlan
 from trainer.errors import MismatchError, writing
+from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.lock import locked
 from trainer.loop import Progress, Setting, train_stages
 from trainer.metrics import MetricsLog, Terminal
-from trainer.layout import Process
-from trainer.parallel import joined, local_parameter_bytes
+from trainer.parallel import Mesh, joined, local_parameter_bytes
 from trainer.record import Identity, Sources, resolved
 from trainer.signals import StopWish, listening
 
@@ -62,6 +61,7 @@ def train(
         return 0
     torch.set_num_threads(order.config.threads)
     with locked(output) if process.leads else nullcontext():
+        process = process.laid_out(order.config.layout)
         with joined(process, order.config.layout) as mesh:
             if process.leads:
                 _open_folder(order, restart=restart)
@@ -155,7 +155,7 @@ def _close_folder(order: _Order, *, finished: bool) -> None:
         print(f"curves so far in {page}", flush=True)
 
 
-def _train(order: _Order, mesh: DeviceMesh, process: Process, wish: StopWish) -> bool:
+def _train(order: _Order, mesh: Mesh, process: Process, wish: StopWish) -> bool:
     path = checkpoint.latest(order.output / "checkpoints")
     state = checkpoint.read_state(path) if path else None
     stage = order.config.stages[state.stage if state else 0]
@@ -221,7 +221,7 @@ def _stream_then(order: _Order, path: Path, state: checkpoint.State) -> Stream:
 
 
 def _setting(
-    order: _Order, plan: StepPlan, ahead: StepsAhead, mesh: DeviceMesh, process: Process, *, metrics_bytes: int
+    order: _Order, plan: StepPlan, ahead: StepsAhead, mesh: Mesh, process: Process, *, metrics_bytes: int
 ) -> Setting:
     return Setting(
         config=order.config,

@@ -12,15 +12,14 @@ for each, so the first steps are shorter than they will be, where fresh moments 
 from __future__ import annotations
 
 import torch
-from torch.distributed.device_mesh import DeviceMesh
 
 from trainer.build import Trained, blank
 from trainer.config import StageConfig, TrainConfig
 from trainer.layout import Process
-from trainer.parallel import local
+from trainer.parallel import Mesh, local
 
 
-def entered(trained: Trained, stage: StageConfig, config: TrainConfig, mesh: DeviceMesh, process: Process) -> Trained:
+def entered(trained: Trained, stage: StageConfig, config: TrainConfig, mesh: Mesh, process: Process) -> Trained:
     """`trained`, made ready for `stage`; with an untied head it is a new model of the same values."""
     if trained.model.tied and not stage.tied:
         trained = _untied(trained, blank(config, stage, mesh, process))

@@ -15,8 +15,8 @@ from tests.trainer.test_model import small, with_random_weights
 from trainer import checkpoint
 from trainer.data import Step, step_batches
 from trainer.errors import MismatchError
-from trainer.loss import IGNORED
 from trainer.layout import Process
+from trainer.loss import IGNORED
 from trainer.run import train
 
 Run = Callable[..., Path]

@@ -13,8 +13,8 @@ import torch
 from tests.trainer.gradients import gradients
 from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
 from trainer.config import load_recipe
-from trainer.model import Falcon2
 from trainer.layout import Process, launched
+from trainer.model import Falcon2
 from trainer.run import train
 
 

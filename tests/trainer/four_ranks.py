@@ -1,0 +1,42 @@
+"""What four processes do under torchrun for `test_layouts.py`: four_ranks.py RECIPE TOKENS OUTPUT NAME…"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.trainer.gradients import TIED, UNTIED, gradients
+from trainer.layout import Layout, launched
+from trainer.parallel import joined
+
+LAYOUTS = {
+    "shard": Layout(),
+    "shard, kept": Layout(reshard=False),
+    "shard, full": Layout(recompute="full"),
+    "shard, selective": Layout(recompute="selective"),
+    "replicate": Layout(replicate=2),
+    "tensor": Layout(tensor=2),
+    "tensor, full": Layout(tensor=2, recompute="full"),
+    "tensor, selective": Layout(tensor=2, recompute="selective"),
+    "replicate and tensor": Layout(replicate=2, tensor=2),
+    "context": Layout(context=2),
+    "context and tensor": Layout(context=2, tensor=2),
+    "shard, compiled": Layout(compile=True),
+    "tensor, compiled": Layout(tensor=2, compile=True),
+    "tensor, compiled, full": Layout(tensor=2, compile=True, recompute="full"),
+    "context, compiled": Layout(context=2, compile=True),
+}
+
+
+def main(recipe: Path, tokens: Path, output: Path, *names: str) -> None:
+    process = launched(os.environ)
+    with joined(process):
+        for name in names:
+            for stage in (TIED, UNTIED):
+                found = gradients(recipe, tokens, process, LAYOUTS[name], stage=stage)
+                torch.save(found, output / f"{name}-{stage}-{process.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]), *sys.argv[4:])
