@@ -27,7 +27,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from mixtures.assemble import Window
 from mixtures.stream import Stream
 from trainer.data import MicroBatch, Step, StepPlan, cut, micro_batch, positions_of
-from trainer.parallel import Process
+from trainer.layout import Process
 
 AHEAD: Final = 2
 """Steps that wait for the training loop at most: one hides how long reading takes, one more how that varies."""
