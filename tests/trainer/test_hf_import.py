@@ -19,7 +19,8 @@ from trainer.build import blank, initialise
 from trainer.config import load_recipe
 from trainer.errors import CheckpointError, MismatchError
 from trainer.hf_import import import_weights, initial_weights
-from trainer.parallel import Process, joined
+from trainer.layout import Process
+from trainer.parallel import joined
 
 SHAPE = {
     "vocab_size": 320,

@@ -30,8 +30,8 @@ from tests.trainer.corpus import FOLDERS, write_recipe, write_tokens
 from trainer import loader
 from trainer.config import BatchSize, Rate, StageConfig
 from trainer.data import MicroBatch, StepPlan, micro_batch, positions_of, step_batches
+from trainer.layout import Process
 from trainer.loader import AHEAD, StepDataset, StepsAhead
-from trainer.parallel import Process
 
 Items = list[dict[str, Any]]
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

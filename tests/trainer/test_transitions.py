@@ -8,9 +8,10 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from trainer.build import Trained, blank, initialise
 from trainer.config import StageConfig, TrainConfig, load_recipe
+from trainer.layout import Process
 from trainer.loss import loss_sums
 from trainer.optim import tune
-from trainer.parallel import Process, full, joined
+from trainer.parallel import full, joined
 from trainer.transitions import entered
 
 TOKENS = torch.randint(0, 320, (4, 17), generator=torch.Generator().manual_seed(0))

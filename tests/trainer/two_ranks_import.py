@@ -10,7 +10,8 @@ import torch.distributed as dist
 from trainer.build import blank
 from trainer.config import load_recipe
 from trainer.hf_import import initial_weights
-from trainer.parallel import full, joined, launched, local
+from trainer.layout import launched
+from trainer.parallel import full, joined, local
 
 
 def main(recipe: Path, checkpoint: Path, output: Path) -> None:
