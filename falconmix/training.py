@@ -30,6 +30,13 @@ def _add_train(commands: Commands) -> None:
     add_token_root(command, required=True, what="what `falconmix tokenize` wrote")
     command.add_argument("--output", required=True, type=Path, metavar="RUN", help="folder of the run")
     command.add_argument("--restart", action="store_true", help="discard what RUN holds and begin anew")
+    command.add_argument(
+        "--from",
+        dest="initial",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with these weights: what `falconmix import-weights` wrote, or another run's checkpoint",
+    )
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -42,6 +49,7 @@ def _train(options: argparse.Namespace) -> int:
         output=options.output,
         restart=options.restart,
         process=launched(os.environ),
+        initial=options.initial,
     )
 
 

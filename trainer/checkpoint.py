@@ -12,12 +12,8 @@ checkpoint, and the highest number is the latest one.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +21,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
-from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
-from mixtures.catalogue import TOKENIZER
 from mixtures.strict import load
 from trainer.build import Trained
 from trainer.config import TrainConfig
-from trainer.errors import CheckpointError, WriteError
+from trainer.errors import CheckpointError
 from trainer.layout import Process
 
-_STATE = "state.json"
+STATE = "state.json"
 _INSTEAD = "use the checkpoint before it (a run takes its last one: remove this folder)"
-_FULL_BYTES = 2**20
-"""With less than this left, a failed write is put down to a full disk: torch's own message does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +55,12 @@ class State:
     eod_id: int
     held_out: dict[str, float]
     """The latest held-out loss per component."""
+    losses: list[float]
+    """Of the last steps, as far as the watch for spikes remembers them."""
+    spikes: int
+    """Spikes in a row up to here."""
+    spike_first: int
+    """Position at which they began."""
     recipe: dict[str, Any]
 
     @property
@@ -72,29 +69,12 @@ class State:
         return load(TrainConfig, self.recipe, name="checkpoint's recipe")
 
 
-def save(folder: Path, trained: Trained, state: State, tokenizer: Path, keep_last: int, process: Process) -> Path:
-    """Write a checkpoint below `folder` (a collective), then drop those that the policy does not keep.
-
-    Raises WriteError where it cannot be written; earlier checkpoints stay as they are.
-    """
-    path = folder / f"step-{state.step:08d}"
-    with _drafted(path, process) as draft:
-        tensors = trained.tensors() | _rng(process)
-        save_tensors(tensors, storage_writer=FileSystemWriter(draft, sync_files=True))
-        if process.leads:
-            shutil.copyfile(tokenizer, draft / TOKENIZER)
-            (draft / _STATE).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-    if process.leads:
-        _prune(folder, keep_last)
-    return path
-
-
 def restore(path: Path, trained: Trained, state: State, process: Process) -> None:
     """Read a checkpoint into `trained`, in place; the processes may be fewer or more than those that wrote it.
 
     RNG states are restored where their number is the same.
     """
-    rng = _rng(process) if state.world == process.world else {}
+    rng = rng_states(process) if state.world == process.world else {}
     read_tensors(path, trained.tensors() | rng)
     for states in rng.values():
         torch.set_rng_state(states)
@@ -111,19 +91,19 @@ def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             load_tensors(tensors, checkpoint_id=path, no_dist=alone)
     except (CheckpointException, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({_cause(error)}); {_INSTEAD}") from error
+        raise CheckpointError(f"{path}: cannot be read ({cause_of(error)}); {_INSTEAD}") from error
 
 
 def read_state(path: Path) -> State:
     """The state in a checkpoint. Raises CheckpointError."""
     try:
-        return State(**json.loads((path / _STATE).read_text(encoding="utf-8")))
+        return State(**json.loads((path / STATE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path}: not a checkpoint ({_STATE} is missing); give a run's folder or one of its checkpoints/step-…"
+            f"{path}: not a checkpoint ({STATE} is missing); give a run's folder or one of its checkpoints/step-…"
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path / _STATE}: cannot be read ({error}); {_INSTEAD}") from error
+        raise CheckpointError(f"{path / STATE}: cannot be read ({error}); {_INSTEAD}") from error
 
 
 def latest(folder: Path) -> Path | None:
@@ -138,60 +118,12 @@ def found(path: Path) -> Path:
     return latest(path / "checkpoints") or path
 
 
-def remove_drafts(folder: Path) -> None:
-    """Remove what runs that were killed while writing a checkpoint have left below `folder`."""
-    for draft in folder.glob(".step-*.draft"):
-        shutil.rmtree(draft)
-
-
-@contextmanager
-def _drafted(path: Path, process: Process) -> Iterator[Path]:
-    """A folder to write in, which is called `path` once all is on disk, and is gone where something fails."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        if process.leads:
-            draft.mkdir()
-        dist.barrier()
-        yield draft
-        if process.leads:
-            _publish(draft, path)
-    except (CheckpointException, OSError) as error:
-        full = shutil.disk_usage(path.parent).free < _FULL_BYTES
-        raise WriteError.of(path, "the disk is full" if full else _cause(error)) from error
-    finally:
-        if process.leads:
-            shutil.rmtree(draft, ignore_errors=True)
-    dist.barrier()
-
-
-def _rng(process: Process) -> dict[str, Tensor]:
+def rng_states(process: Process) -> dict[str, Tensor]:
+    """This process's state of torch's random generator, by name."""
     return {f"rng.{process.rank}": torch.get_rng_state()}
 
 
-def _publish(draft: Path, path: Path) -> None:
-    """Give a finished draft its name; one of the same step, left by a run cut off right here, is replaced."""
-    for written in (*draft.iterdir(), draft):
-        _sync(written)
-    shutil.rmtree(path, ignore_errors=True)
-    draft.rename(path)
-    _sync(path.parent)
-
-
-def _prune(folder: Path, keep_last: int) -> None:
-    for path in sorted(folder.glob("step-*"))[:-keep_last]:
-        if not read_state(path).stage_complete:
-            shutil.rmtree(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """First line of what lies behind an error; DCP gathers the failures of all ranks in one."""
     if isinstance(error, CheckpointException) and error.failures:
         error = next(iter(error.failures.values()))[0]

@@ -15,6 +15,7 @@ from mixtures.errors import RecipeError
 from mixtures.spec import Mixture, load_mixture
 from mixtures.strict import load, read_yaml, unmarked
 from trainer.layout import Layout
+from trainer.watch import WatchConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,8 @@ class TrainConfig:
     optim: OptimConfig
     stages: tuple[StageConfig, ...]
     checkpoint: CheckpointPolicy
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    """What counts as a loss spike, and what follows."""
     layout: Layout = field(default_factory=Layout)
     """How the model is spread over processes."""
     statuses: Literal["required", "optional"] = "optional"
@@ -134,7 +137,7 @@ class TrainConfig:
         _require(tied == sorted(tied, reverse=True), "stages: a head once untied cannot be tied again")
 
 
-_OF_THIS_MACHINE = ("seed", "threads", "micro_batch", "held_out_sequences", "checkpoint.")
+_OF_THIS_MACHINE = ("seed", "threads", "micro_batch", "held_out_sequences", "checkpoint.", "watch.", "layout.")
 """Numbers without a status: they are this run's own business and claim nothing about Falcon2."""
 
 

@@ -64,6 +64,14 @@ class DivergedError(TrainerError):
     exit_code = 3
 
 
+class RewindError(Exception):
+    """Training went wrong over some sequences: go back before them and pass them over. Never reaches the user."""
+
+    def __init__(self, *, first: int, end: int, step: int, reason: str) -> None:
+        super().__init__(reason)
+        self.first, self.end, self.step, self.reason = first, end, step, reason
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Name `path` in an error of the system while it is written. Raises WriteError."""

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,8 @@ from trainer import checkpoint
 from trainer.build import Trained
 from trainer.config import TrainConfig
 from trainer.data import MicroBatch, Step, StepPlan, tokens_before
-from trainer.errors import DivergedError
+from trainer.errors import DivergedError, RewindError
+from trainer.heartbeat import Heartbeat
 from trainer.held_out import held_out_loss
 from trainer.layout import Process
 from trainer.loader import StepsAhead
@@ -25,8 +25,10 @@ from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
 from trainer.parallel import Mesh, full, summed
+from trainer.saving import Saver
 from trainer.signals import StopWish
 from trainer.transitions import entered
+from trainer.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,8 @@ class Setting:
     ahead: StepsAhead
     mesh: Mesh
     process: Process
-    checkpoints: Path
-    tokenizer: Path
+    saver: Saver
+    heart: Heartbeat
     metrics: MetricsLog
     terminal: Terminal
 
@@ -57,6 +59,9 @@ class Progress:
     position: int = 0
     saved_step: int = 0
     held_out: dict[str, float] = field(default_factory=dict)
+    watch: Watch
+    spike_first: int = 0
+    """Where the spikes in a row began that the watch counts."""
 
 
 def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
@@ -80,7 +85,9 @@ def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
         elif stopped:
             _save(setting, progress)
         if stopped and progress.position < len(setting.stream):
+            setting.saver.finish()
             return False
+    setting.saver.finish()
     return True
 
 
@@ -90,6 +97,7 @@ def _steps_of_stage(setting: Setting, progress: Progress, end: int, wish: StopWi
     while progress.position < end:
         step = setting.plan.step(progress.step + 1)
         stopped = _take(setting, progress, step, wish)
+        setting.saver.finish()
         if stopped:
             return True
         if progress.step % every == 0 and progress.position < end:
@@ -101,16 +109,18 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
     """Take one step and record it; True where some process was asked to stop."""
     started = time.perf_counter()
     config, trained = setting.config, progress.trained
+    setting.heart.at(step.number, "waiting for data")
     loaded = setting.ahead.take()
     if loaded.step != step:
         raise AssertionError(f"read ahead was {loaded.step}, training is at {step}")
     batches = loaded.batches
     learned = _learned(setting, step, batches)
-    sums = _backward(setting, trained, batches, learned, stops=wish.holds_after(step.number))
-    cross_entropy, squared_log_z, stops = sums.tolist()
+    setting.heart.at(step.number, "forward and backward")
+    sums = _backward(setting, trained, batches, learned, wish=wish.after(step.number))
+    cross_entropy, squared_log_z, wishes = sums.tolist()
     norm = full(torch.nn.utils.clip_grad_norm_(trained.model.parameters(), config.optim.clip_norm)).item()
     loss = cross_entropy / learned
-    _require_finite(step, progress, loss=loss, grad_norm=norm)
+    _look_at(setting, progress, step, loss=loss, grad_norm=norm)
     rate = _update(setting, trained, step)
     progress.step, progress.position = step.number, step.end
     record = {
@@ -129,7 +139,7 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
     }
     setting.metrics.write(record)
     setting.terminal.step(record)
-    return bool(stops)
+    return wish.take(wishes)
 
 
 def _update(setting: Setting, trained: Trained, step: Step) -> float:
@@ -153,7 +163,7 @@ def _learned(setting: Setting, step: Step, batches: Sequence[MicroBatch]) -> flo
 
 
 def _backward(
-    setting: Setting, trained: Trained, batches: Sequence[MicroBatch], learned: float, *, stops: bool
+    setting: Setting, trained: Trained, batches: Sequence[MicroBatch], learned: float, *, wish: float
 ) -> Tensor:
     """Gradients of a step; returns, summed over all processes, cross-entropy, log² Z and wishes to stop (fp64 [3]).
 
@@ -161,7 +171,7 @@ def _backward(
     """
     process = setting.process
     totals = torch.zeros(3, dtype=torch.float64, device=process.device)
-    totals[2] = float(stops)
+    totals[2] = wish
     for batch in batches:
         sums = loss_sums(batch.logits(trained.model), batch.targets)
         loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.shard_world)
@@ -170,18 +180,42 @@ def _backward(
     return summed(totals, setting.mesh)
 
 
-def _require_finite(step: Step, progress: Progress, **values: float) -> None:
-    for name, value in values.items():
+def _look_at(setting: Setting, progress: Progress, step: Step, *, loss: float, grad_norm: float) -> None:
+    """Before a step's update: raise DivergedError or RewindError where it must not be made, warn of spikes."""
+    watch = progress.watch
+    for name, value in (("loss", loss), ("grad_norm", grad_norm)):
         if not math.isfinite(value):
+            reason = f"step {step.number}: {name} is {value}"
+            if watch.config.action == "rewind":
+                raise RewindError(first=step.first, end=step.end, step=step.number, reason=reason)
+            setting.saver.finish()
             kept = f"step {progress.saved_step}" if progress.saved_step else "none yet"
             raise DivergedError(
                 f"step {step.number} (sequences {step.first} to {step.end - 1}): {name} is {value}; nothing was "
-                f"changed by it, last checkpoint: {kept}. Lower the stage's rate.peak, or look at these sequences"
+                f"changed by it, last checkpoint: {kept}. Lower the stage's rate.peak, or look at these sequences: "
+                f"`falconmix trace RUN --step {step.number}`"
             )
+    score, before = watch.score(loss), watch.spikes
+    trouble = watch.trouble(loss)
+    if watch.spikes == 1 and before == 0:
+        progress.spike_first = step.first
+    if trouble:
+        _react(setting, progress, step, score)
+
+
+def _react(setting: Setting, progress: Progress, step: Step, score: float) -> None:
+    watch = progress.watch
+    reason = f"loss spike: {watch.spikes} steps in a row up to step {step.number}, the last {score:.1f} spreads high"
+    if watch.config.action == "rewind":
+        raise RewindError(first=progress.spike_first, end=step.end, step=step.number, reason=reason)
+    if watch.spikes == watch.config.in_a_row:
+        setting.metrics.write({"kind": "spike", "step": step.number, "first": progress.spike_first, "score": score})
+        setting.terminal.line(f"{reason}; `falconmix trace RUN --step {step.number}` says what it saw")
 
 
 def _evaluate(setting: Setting, progress: Progress, at: str) -> None:
     config, stage = setting.config, setting.config.stages[progress.stage]
+    setting.heart.at(progress.step, "evaluating")
     result = held_out_loss(
         progress.trained.model,
         setting.stream,
@@ -228,8 +262,11 @@ def _save(setting: Setting, progress: Progress) -> None:
         context=span.context,
         eod_id=stream.eod_id,
         held_out=progress.held_out,
+        losses=list(progress.watch.recent),
+        spikes=progress.watch.spikes,
+        spike_first=progress.spike_first,
         recipe=setting.recipe,
     )
-    keep_last = setting.config.checkpoint.keep_last
-    checkpoint.save(setting.checkpoints, progress.trained, state, setting.tokenizer, keep_last, setting.process)
+    setting.heart.at(progress.step, "saving")
+    setting.saver.begin(progress.trained, state)
     progress.saved_step = progress.step

@@ -63,6 +63,8 @@ class Mesh:
     """Those that hold parts of the same sequences; None where each holds whole ones."""
     losses: ProcessGroup
     """Those that see different tokens."""
+    saving: ProcessGroup | None
+    """All, for writing checkpoints beside training; None where there is one process."""
 
     @classmethod
     def of(cls, sizes: tuple[int, int, int, int], device_type: str) -> Mesh:
@@ -75,6 +77,7 @@ class Mesh:
             whole=whole,
             context=parted["context"].get_group() if parted is not None else None,
             losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
+            saving=dist.new_group(backend="gloo") if whole.size() > 1 else None,
         )
 
     @property

@@ -15,6 +15,7 @@ from mixtures.log import Change
 from mixtures.spec import Mixture
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, writing
+from trainer.weights import identity_of
 
 _FORMAT = 2
 _FIELDS = {"finished", "fingerprint", "identity", "tokens", "changes"}
@@ -28,16 +29,24 @@ class Identity:
     recipe: dict[str, Any]
     mixture: dict[str, Any]
     tokenizer: str
+    initial: str | None = None
+    """What the run began with: name, model and place in its training of other weights; None: random ones."""
 
     @classmethod
-    def of(cls, config: TrainConfig, mixture: Mixture, tokenizer_digest: str) -> Identity:
+    def of(cls, config: TrainConfig, mixture: Mixture, tokenizer_digest: str, initial: Path | None = None) -> Identity:
         """The identity of training `config` on `mixture`, tokenised by the tokenizer of that digest.
 
         The mixture's log is not part of it, since it grows while a run goes on: each checkpoint says what of it held.
         """
         recipe = resolved(config)
-        del recipe["checkpoint"], recipe["layout"]
-        return cls(recipe=recipe, mixture=resolved(replace(mixture, changes=())), tokenizer=tokenizer_digest)
+        for name in ("checkpoint", "layout", "watch"):  # how it is run, not what is learnt; rewinds are in the log
+            del recipe[name]
+        return cls(
+            recipe=recipe,
+            mixture=resolved(replace(mixture, changes=())),
+            tokenizer=tokenizer_digest,
+            initial=identity_of(initial) if initial else None,
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -89,6 +98,7 @@ def write(folder: Path, config: TrainConfig, identity: Identity, sources: Source
         "identity": asdict(identity),
         "checkpoint": asdict(config.checkpoint),
         "layout": asdict(config.layout),
+        "watch": asdict(config.watch),
         "tokens": sources.tokens,
         "changes": json.loads(json.dumps([asdict(change) for change in sources.changes], default=str)),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},

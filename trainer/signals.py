@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT as a wish that the loop grants at the end of the step."""
+"""Signals as a wish to stop that the loop grants at the end of the step.
+
+SIGTERM and SIGUSR1 come from a scheduler that wants the machine back, now or in a while: the run ends well, and whoever
+started it starts it again. SIGINT comes from a person.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Final
+
+_PREEMPTING: Final = (signal.SIGTERM, signal.SIGUSR1)
+_INTERRUPTED, _PREEMPTED = 1.0, 2.0**20
+"""Wishes as numbers: the sum over up to a million processes tells whether any was preempted."""
 
 
 @dataclass
 class StopWish:
-    """Whether this process was asked to stop; `after_step` asks in advance."""
+    """Whether this process was asked to stop, and how; `after_step` asks in advance."""
 
-    asked: bool = False
+    interrupted: bool = False
+    preempted: bool = False
     after_step: int | None = None
 
-    def holds_after(self, step: int) -> bool:
-        """Whether to stop once `step` is done."""
-        return self.asked or (self.after_step is not None and step >= self.after_step)
+    def after(self, step: int) -> float:
+        """The wish once `step` is done, as a number to be summed over all processes; 0 for none."""
+        if self.preempted:
+            return _PREEMPTED
+        asked = self.interrupted or (self.after_step is not None and step >= self.after_step)
+        return _INTERRUPTED if asked else 0.0
+
+    def take(self, summed: float) -> bool:
+        """Take over what all processes wish; True where any wants to stop."""
+        self.preempted = self.preempted or summed >= _PREEMPTED
+        return summed > 0
 
 
 @contextmanager
 def listening(wish: StopWish) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT set the wish; a second one acts as it did before."""
-    watched = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in watched}
+    """Let the first signal set the wish; a second one acts as it did before."""
+    before = {number: signal.getsignal(number) for number in (*_PREEMPTING, signal.SIGINT)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        wish.asked = True
+    def note(number: int, _frame: FrameType | None) -> None:
+        wish.preempted = wish.preempted or number in _PREEMPTING
+        wish.interrupted = wish.interrupted or number not in _PREEMPTING
         restore()
 
-    for number in watched:
+    for number in before:
         signal.signal(number, note)
     try:
         yield

@@ -40,7 +40,7 @@ class Run:
             raise MismatchError(f"{folder}: holds no run (run.json is missing); give the --output of `falconmix train`")
         identity = written["identity"]
         mixture = load(Mixture, identity["mixture"] | {"changes": written["changes"]}, name=str(folder / "run.json"))
-        recipe = identity["recipe"] | {"checkpoint": written["checkpoint"]}
+        recipe = identity["recipe"] | {name: written[name] for name in ("checkpoint", "layout", "watch")}
         config = load(TrainConfig, recipe, name=str(folder / "run.json"))
         root = as_root(root_at(written["tokens"]))
         stream = Stream.open(mixture, root)

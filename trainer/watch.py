@@ -31,10 +31,14 @@ class WatchConfig:
     """Say so; or go back to the last checkpoint before it and pass over these sequences, written into the log."""
     most_rewinds: int = 3
     """After so many the run stops: then the data are not to blame."""
+    hang_s: float = 1800.0
+    """How long a process waits for others before it says for whom, and ends."""
 
     def __post_init__(self) -> None:
         if self.steps < 8 or self.in_a_row < 1 or self.z_score <= 0 or self.most_rewinds < 0:
             raise ValueError("steps must be at least 8, in_a_row at least 1, z_score above 0, most_rewinds at least 0")
+        if self.hang_s <= 0:
+            raise ValueError(f"hang_s: {self.hang_s} must be above 0")
 
 
 class Watch:

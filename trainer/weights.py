@@ -75,6 +75,16 @@ def imported(path: Path) -> Imported | None:
     return found
 
 
+def identity_of(path: Path) -> str:
+    """What tells a checkpoint's weights from others, as far as their description does. Raises CheckpointError."""
+    path = checkpoint.found(path)
+    known = imported(path)
+    if known:
+        return f"{known.source} ({known.tokenizer})"
+    state = checkpoint.read_state(path)
+    return f"{state.fingerprint} at step {state.step}"
+
+
 def of_state(state: checkpoint.State) -> Weights:
     """What the weights of a run's checkpoint are."""
     stage = state.config.stages[state.stage]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.runs import assert_same, tensors, untimed
-from trainer import checkpoint
+from trainer import checkpoint, saving
 from trainer.errors import CheckpointError, WriteError
 
 Run = Callable[..., Path]
@@ -59,7 +59,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_checkpoint(
 
     stopped = run(recipe, stop_after=5)
     with monkeypatch.context() as patched, pytest.raises(WriteError, match=r"step-.*No space left.*free space") as stop:
-        patched.setattr(checkpoint, "save_tensors", full_disk)
+        patched.setattr(saving, "async_save", full_disk)
         run(recipe)
     assert stop.value.exit_code == 1
     assert [path.name for path in (stopped / "checkpoints").glob(".*")] == []

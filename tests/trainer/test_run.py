@@ -93,10 +93,19 @@ def test_a_half_written_checkpoint_is_never_seen(recipe: Path, run: Run, uninter
     assert_same(final_tensors(resumed), final_tensors(uninterrupted))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGINT, STOPPED)])
 def test_a_signal_ends_the_run_with_a_checkpoint(
-    recipe: Path, run: Run, uninterrupted: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    recipe: Path,
+    tokens: Path,
+    run: Run,
+    uninterrupted: Path,
+    tmp_path: Path,
+    number: int,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
+    """Whoever preempts a run is told that it ended well."""
     take = loop._take
 
     def interrupted(setting: Any, progress: Any, step: Any, wish: Any) -> bool:
@@ -107,7 +116,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint(
     before = signal.getsignal(number)
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_take", interrupted)
-        stopped = run(recipe)
+        assert train(recipe, tokens=tokens, output=tmp_path / "run") == code
+    stopped = tmp_path / "run"
+    assert not json.loads((stopped / "run.json").read_text())["finished"]
     assert signal.getsignal(number) == before
     assert checkpoint.read_state(checkpoint.found(stopped)).step == 6
     assert "the same command goes on from it" in capsys.readouterr().out

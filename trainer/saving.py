@@ -1,0 +1,128 @@
+"""Writing checkpoints while training goes on: what is in memory is copied at once, and written by a thread.
+
+A checkpoint begun is finished after the step that follows it, before another is begun, and before training stops. Where
+writing takes longer than a step, training waits: there is never more than one copy, and every process finishes the same
+checkpoint at the same step without having to ask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch.distributed as dist
+from torch.distributed import ProcessGroup
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_saver import async_save
+
+from mixtures.catalogue import TOKENIZER
+from trainer.build import Trained
+from trainer.checkpoint import STATE, State, cause_of, read_state, rng_states
+from trainer.errors import WriteError
+from trainer.layout import Process
+
+_FULL_BYTES: Final = 2**20
+"""With less than this left, a failed write is put down to a full disk: torch's own message does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """A checkpoint that is being written."""
+
+    path: Path
+    writing: Future[Any]
+
+
+class Saver:
+    """Writes the checkpoints of one run; every method that writes is a collective. Raises WriteError."""
+
+    def __init__(
+        self, folder: Path, tokenizer: Path, *, keep_last: int, process: Process, group: ProcessGroup | None
+    ) -> None:
+        self._folder, self._tokenizer, self._keep_last = folder, tokenizer, keep_last
+        self._process = process
+        self._group = group
+        """Processes that write together, apart from the training's own exchanges."""
+        self._begun: _Begun | None = None
+
+    def begin(self, trained: Trained, state: State) -> None:
+        """Copy what is to be saved, and let it be written below the folder."""
+        self.finish()
+        path = self._folder / f"step-{state.step:08d}"
+        draft = _draft_of(path)
+        with _named(path, draft):
+            if self._process.leads:
+                shutil.rmtree(draft, ignore_errors=True)
+                draft.mkdir()
+                shutil.copyfile(self._tokenizer, draft / TOKENIZER)
+                (draft / STATE).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+            dist.barrier()
+            tensors = trained.tensors() | rng_states(self._process)
+            writer = FileSystemWriter(draft, sync_files=True)
+            writing = async_save(tensors, storage_writer=writer, process_group=self._group)
+        self._begun = _Begun(path=path, writing=writing)  # type: ignore[arg-type]
+
+    def finish(self) -> None:
+        """Wait for the checkpoint that was begun, give it its name, and drop those that the policy does not keep."""
+        if self._begun is None:
+            return
+        begun, self._begun = self._begun, None
+        draft = _draft_of(begun.path)
+        with _named(begun.path, draft):
+            begun.writing.result()
+            dist.barrier()
+            if self._process.leads:
+                _publish(draft, begun.path)
+                self._prune()
+        dist.barrier()
+
+    def _prune(self) -> None:
+        for path in sorted(self._folder.glob("step-*"))[: -self._keep_last]:
+            if not read_state(path).stage_complete:
+                shutil.rmtree(path)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what runs that were killed while writing a checkpoint have left below `folder`."""
+    for draft in folder.glob(".step-*.draft"):
+        shutil.rmtree(draft)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.draft")
+
+
+@contextmanager
+def _named(path: Path, draft: Path) -> Iterator[None]:
+    """Name the checkpoint in an error of writing it, and remove its draft."""
+    try:
+        yield
+    except (CheckpointException, OSError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        full = shutil.disk_usage(path.parent).free < _FULL_BYTES
+        raise WriteError.of(path, "the disk is full" if full else cause_of(error)) from error
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Give a finished draft its name; one of the same step, left by a run cut off right here, is replaced."""
+    for written in (*draft.iterdir(), draft):
+        _sync(written)
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
