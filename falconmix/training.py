@@ -87,10 +87,13 @@ def _add_export(commands: Commands) -> None:
     )
     command.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint, or a run (its last one)")
     command.add_argument("output", type=Path, metavar="HF_DIR", help="folder to write")
+    command.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), help="type of the weights (default: as they are stored)"
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
     from trainer.hf import export
 
-    print(f"exported to {export(options.checkpoint, options.output)}")
+    print(f"exported to {export(options.checkpoint, options.output, dtype=options.dtype)}")
     return 0

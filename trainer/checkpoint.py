@@ -61,6 +61,8 @@ class State:
     """Spikes in a row up to here."""
     spike_first: int
     """Position at which they began."""
+    consumed: dict[str, int]
+    """Tokens drawn from each component up to here (`mixtures.certificate`)."""
     recipe: dict[str, Any]
 
     @property

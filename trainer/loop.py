@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixtures.certificate import drawn
 from mixtures.stream import Stream
 from trainer import checkpoint
 from trainer.build import Trained
@@ -18,7 +19,7 @@ from trainer.config import TrainConfig
 from trainer.data import MicroBatch, Step, StepPlan, tokens_before
 from trainer.errors import DivergedError, RewindError
 from trainer.heartbeat import Heartbeat
-from trainer.held_out import held_out_loss
+from trainer.held_out import HeldOutLoss, held_out_loss
 from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
@@ -73,9 +74,7 @@ def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
         if progress.position >= span.end:
             continue
         if span.index != progress.stage:
-            stage = setting.config.stages[span.index]
-            progress.trained = entered(progress.trained, stage, setting.config, setting.mesh, setting.process)
-            progress.stage = span.index
+            _enter(setting, progress, span.index)
         if progress.position == span.first:
             _evaluate(setting, progress, "start")
         stopped = _steps_of_stage(setting, progress, span.end, wish)
@@ -89,6 +88,29 @@ def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
             return False
     setting.saver.finish()
     return True
+
+
+def _enter(setting: Setting, progress: Progress, stage: int) -> None:
+    """Make the model ready for a stage; where its rotary base changes, measure what that does to the held-out loss."""
+    before = progress.trained.model.rope_theta
+    progress.trained = entered(
+        progress.trained, setting.config.stages[stage], setting.config, setting.mesh, setting.process
+    )
+    progress.stage = stage
+    after = progress.trained.model.rope_theta
+    if after == before:
+        return
+    losses = {}
+    for base in (before, after):
+        progress.trained.model.rope_theta = base
+        measured = _held_out(setting, progress)
+        losses[base] = measured.loss if measured else None
+    record = {"kind": "transition", "step": progress.step, "stage": setting.config.stages[stage].name}
+    record |= {"rope_theta": [before, after], "loss": [losses[before], losses[after]]}
+    setting.metrics.write(record)
+    setting.terminal.line(
+        f"{record['stage']}: rotary base {before:,.0f} → {after:,.0f}, held-out loss {losses[before]} → {losses[after]}"
+    )
 
 
 def _steps_of_stage(setting: Setting, progress: Progress, end: int, wish: StopWish) -> bool:
@@ -214,17 +236,8 @@ def _react(setting: Setting, progress: Progress, step: Step, score: float) -> No
 
 
 def _evaluate(setting: Setting, progress: Progress, at: str) -> None:
-    config, stage = setting.config, setting.config.stages[progress.stage]
-    setting.heart.at(progress.step, "evaluating")
-    result = held_out_loss(
-        progress.trained.model,
-        setting.stream,
-        progress.stage,
-        limit=config.held_out_sequences,
-        width=config.micro_batch,
-        mesh=setting.mesh,
-        process=setting.process,
-    )
+    stage = setting.config.stages[progress.stage]
+    result = _held_out(setting, progress)
     if result is None:
         return
     progress.held_out = result.components
@@ -240,6 +253,20 @@ def _evaluate(setting: Setting, progress: Progress, at: str) -> None:
         }
     )
     setting.terminal.line(f"{stage.name} {at}: held-out loss {result.loss:.4f}")
+
+
+def _held_out(setting: Setting, progress: Progress) -> HeldOutLoss | None:
+    """The loss on held-out windows of the stage's context, with the model as it is."""
+    setting.heart.at(progress.step, "evaluating")
+    return held_out_loss(
+        progress.trained.model,
+        setting.stream,
+        progress.stage,
+        limit=setting.config.held_out_sequences,
+        width=setting.config.micro_batch,
+        mesh=setting.mesh,
+        process=setting.process,
+    )
 
 
 def _save(setting: Setting, progress: Progress) -> None:
@@ -265,6 +292,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         losses=list(progress.watch.recent),
         spikes=progress.watch.spikes,
         spike_first=progress.spike_first,
+        consumed={part.component: part.tokens for part in drawn(stream.schedule, progress.position)},
         recipe=setting.recipe,
     )
     setting.heart.at(progress.step, "saving")

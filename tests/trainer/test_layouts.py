@@ -1,6 +1,7 @@
 """Four processes in every layout against one: the same weights, gradients, norms and losses, parameter by parameter."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from tests.trainer.corpus import write_recipe
 from tests.trainer.four_ranks import LAYOUTS
+from tests.trainer.four_ranks_train import STOPS
 from tests.trainer.gradients import TIED, UNTIED, gradients, worst
+from tests.trainer.runs import step_losses
 from trainer.errors import MismatchError
 from trainer.layout import Layout, Process
+from trainer.run import train
 
 COMPILED = [name for name in LAYOUTS if "compiled" in name]
 PLAIN = [name for name in LAYOUTS if name not in COMPILED]
@@ -30,9 +35,9 @@ def launch(
 ) -> Callable[..., Path]:
     """Has four processes compute the gradients in some layouts; returns the folder of what they found."""
 
-    def launched(names: list[str], timeout_s: int) -> Path:
+    def launched(names: list[str], timeout_s: int, program: str = "four_ranks.py", recipe: Path = recipe) -> Path:
         output = tmp_path_factory.mktemp("four")
-        script = repository / "tests" / "trainer" / "four_ranks.py"
+        script = repository / "tests" / "trainer" / program
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4", str(script)]
         environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
@@ -115,3 +120,31 @@ def test_who_is_who() -> None:
     assert [p.data_rank for p in processes] == [rank // 4 for rank in range(16)]
     assert [p.context_rank for p in processes] == [rank // 2 % 2 for rank in range(16)]
     assert {(p.data_world, p.shard_world) for p in processes} == {(4, 8)}
+
+
+LAID_OUT = {"shard": "{}", "tensor": "{tensor: 2}", "context": "{context: 2}", "replicate": "{replicate: 2, tensor: 2}"}
+
+
+@pytest.fixture(scope="module")
+def handed_over(launch: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of four processes."""
+    recipes = tmp_path_factory.mktemp("laid-out")
+    for name, layout in LAID_OUT.items():
+        write_recipe(recipes / name, ("seed: 7\n", f"seed: 7\nlayout: {layout}\n"))
+    return launch([], 400, "four_ranks_train.py", recipes)
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_one_process_goes_on_where_tensor_ranks_stopped(
+    handed_over: Path, recipe: Path, tokens: Path, uninterrupted: Path, tmp_path: Path, stop: int
+) -> None:
+    """The next step has the loss that it has without the change of layout, and so have all that follow."""
+    shutil.copytree(handed_over / f"tensor-{stop}", tmp_path / "run")
+    assert train(recipe, tokens=tokens, output=tmp_path / "run") == 0
+    ours, expected = step_losses(tmp_path / "run"), step_losses(uninterrupted)
+    assert ours[stop] == pytest.approx(expected[stop], rel=1e-6)
+    assert ours == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_run_may_go_from_layout_to_layout(handed_over: Path, uninterrupted: Path) -> None:
+    assert step_losses(handed_over / "wandering") == pytest.approx(step_losses(uninterrupted), rel=1e-5)
