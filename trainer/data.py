@@ -152,11 +152,21 @@ class MicroBatch:
         return found
 
     def parted(self, process: Process) -> MicroBatch:
-        """What of it is this process's, where others hold parts of the same sequences. Raises MismatchError."""
+        """What of it is this process's, where others hold parts of the same sequences. Raises MismatchError.
+
+        Tensor ranks without a sequence get one that counts for nothing: torch 2.13 reshapes a divided tensor of no rows
+        for ever.
+        """
+        batch = self._filled() if process.tensor_world > 1 and not len(self.inputs) else self
         if process.context_world == 1:
-            return self
+            return batch
         places = context_places(self.inputs.shape[1], process)
-        return replace(self._mapped(lambda tensor: tensor[:, places].contiguous()), places=places)
+        return replace(batch._mapped(lambda tensor: tensor[:, places].contiguous()), places=places)
+
+    def _filled(self) -> MicroBatch:
+        """One sequence of which no target counts."""
+        row = self._mapped(lambda tensor: tensor.new_zeros((1, tensor.shape[1])))
+        return replace(row, targets=torch.full_like(row.targets, IGNORED))
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same on `device`; from pinned memory the copy goes on while the caller does other things."""
