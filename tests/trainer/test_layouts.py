@@ -134,6 +134,7 @@ def handed_over(launch: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
     return launch([], 400, "four_ranks_train.py", recipes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", STOPS)
 def test_one_process_goes_on_where_tensor_ranks_stopped(
     handed_over: Path, recipe: Path, tokens: Path, uninterrupted: Path, tmp_path: Path, stop: int
@@ -146,5 +147,6 @@ def test_one_process_goes_on_where_tensor_ranks_stopped(
     assert ours == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_may_go_from_layout_to_layout(handed_over: Path, uninterrupted: Path) -> None:
     assert step_losses(handed_over / "wandering") == pytest.approx(step_losses(uninterrupted), rel=1e-5)
