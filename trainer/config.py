@@ -134,7 +134,7 @@ class TrainConfig:
         _require(tied == sorted(tied, reverse=True), "stages: a head once untied cannot be tied again")
 
 
-_OF_THIS_MACHINE = ("seed", "threads", "micro_batch", "held_out_sequences", "checkpoint.")
+_OF_THIS_MACHINE = ("seed", "threads", "micro_batch", "held_out_sequences", "checkpoint.", "layout.")
 """Numbers without a status: they are this run's own business and claim nothing about Falcon2."""
 
 
