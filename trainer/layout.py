@@ -79,7 +79,7 @@ class Process:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return torch.device("cuda", self.local_rank) if self.device_type == "cuda" else torch.device("cpu")
+        return torch.device("cuda", self.local_rank) if self.device_type == "cuda" else torch.device(self.device_type)
 
     @property
     def leads(self) -> bool:

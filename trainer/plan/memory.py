@@ -146,17 +146,22 @@ def _moments(run: Pass) -> list[Memory]:
     stream = N * model.hidden * width
     kept = kept_of_a_block(run)
     again = kept_of_a_block(replace(run, layout=replace(run.layout, recompute="none"))) if run.recomputes else 0
+    beside = 2 * stream + 2 * N * model.mlp // t * width
     # The embedding's gradient is made whole, then divided (torch 2.13).
     embedding = model.vocab * model.hidden * width if t > 1 else 0
     base = replace(held_between_steps(run), gathered=root + (block if run.layout.reshard else L * block))
     if run.adds_up_whole:
-        base = replace(base, gradients=(L * run.block.gathered + run.root.gathered) * _FP32)
+        # An untied embedding's gradient stays whole until it is reduced (torch 2.13); a tied one's is the head's, too.
+        undivided = 0 if run.tied or t == 1 else (model.vocab - -(-model.vocab // t)) * model.hidden
+        base = replace(base, gradients=(L * run.block.gathered + run.root.gathered + undivided) * _FP32)
     ahead = replace(base, gathered=base.gathered + (block if run.layout.reshard else 0))
     at_end = base if run.adds_up_whole else replace(base, gathered=root)
+    if not run.several:  # gradients begin with the backward pass, which frees more than it makes
+        base, ahead = replace(base, gradients=0), replace(ahead, gradients=0)
     return [
         replace(base, activations=L * kept + stream + stream // t, logits=2 * (logits * width + rows * _FP32)),
         replace(base, activations=L * kept + 2 * stream + stream // t, logits=logits * width, reducing=head),
-        replace(ahead, activations=(L - 1) * kept + again + 2 * stream, reducing=head + reducing),
-        replace(ahead, activations=max(L - 2, 0) * kept + again + 2 * stream, reducing=head + reducing + block),
-        replace(at_end, activations=stream, reducing=embedding + 2 * root + reducing),
+        replace(ahead, activations=(L - 1) * kept + again + beside, reducing=head + reducing),
+        replace(ahead, activations=max(L - 2, 0) * kept + again + beside, reducing=head + reducing + block),
+        replace(at_end, reducing=embedding + 3 * head + reducing),
     ]

@@ -88,8 +88,8 @@ class Groups:
 
 def collectives_of_a_step(run: Pass, groups: Groups, passes: int) -> list[Collective]:
     """All of one process's in a step of `passes` passes, those of groups of one left out."""
-    each_pass = [*_activations(run, groups), *(c for c in _loss(run, groups))]
-    found = [one.times(passes) for one in each_pass] + _parameters(run, groups, passes)
+    each_pass = [*_activations(run, groups), _loss(run, groups)]
+    found = [*(one.times(passes) for one in each_pass), *_parameters(run, groups, passes)]
     return [one for one in found if one.group.size > 1 and one.calls]
 
 
@@ -102,6 +102,9 @@ def _parameters(run: Pass, groups: Groups, passes: int) -> list[Collective]:
     reductions = 1 if layout.accumulate == "whole" else passes
     over, copies = groups.parameters, groups.replicate
     shards = elements * 4 // over.size
+    norms = reductions * (2 * L + 2)
+    # Norms are not divided: each tensor rank has the gradient of its part of the positions.
+    norm_bytes = norms * run.model.hidden * (4 if run.adds_up_whole else run.width)
     return [
         Collective(
             kind="all-gather",
@@ -120,6 +123,7 @@ def _parameters(run: Pass, groups: Groups, passes: int) -> list[Collective]:
         Collective(
             kind="all-reduce", what="gradients", group=copies, calls=reductions * (L + 1), bytes=reductions * shards
         ),
+        Collective(kind="all-reduce", what="gradients of norms", group=groups.tensor, calls=norms, bytes=norm_bytes),
     ]
 
 
@@ -131,7 +135,9 @@ def _activations(run: Pass, groups: Groups) -> list[Collective]:
     scatters = 2 * L + 2
     keys = run.sequences * run.context * run.model.kv_heads * run.model.head_width // t * run.width
     kv_gathers = 2 * L * (2 if run.recomputes else 1)
+    places = Collective(kind="all-gather", what="places", group=groups.context, calls=1, bytes=run.context * 8)
     return [
+        places,
         Collective(
             kind="all-gather", what="activations", group=groups.tensor, calls=gathers, bytes=gathers * stream
         ),
@@ -151,19 +157,9 @@ def _activations(run: Pass, groups: Groups) -> list[Collective]:
     ]
 
 
-def _loss(run: Pass, groups: Groups) -> list[Collective]:
-    """Of one pass: each row's maximum, sum of exponentials and target, fp32; gradients of the norms."""
-    norms = 2 * run.model.layers + 2
-    return [
-        Collective(kind="all-reduce", what="loss", group=groups.tensor, calls=2, bytes=3 * run.tokens * 4),
-        Collective(
-            kind="all-reduce",
-            what="gradients of norms",
-            group=groups.tensor,
-            calls=norms,
-            bytes=norms * run.model.hidden * run.width,
-        ),
-    ]
+def _loss(run: Pass, groups: Groups) -> Collective:
+    """Of one pass: each row's maximum, then its sum of exponentials and its target's logit, in fp32."""
+    return Collective(kind="all-reduce", what="loss", group=groups.tensor, calls=2, bytes=3 * run.tokens * 4)
 
 
 def seconds_by_link(collectives: Sequence[Collective], gpu: Gpu) -> dict[str, float]:
