@@ -155,7 +155,9 @@ def _moments(run: Pass) -> list[Memory]:
         undivided = 0 if run.tied or t == 1 else (model.vocab - -(-model.vocab // t)) * model.hidden
         base = replace(base, gradients=(L * run.block.gathered + run.root.gathered + undivided) * _FP32)
     ahead = replace(base, gathered=base.gathered + (block if run.layout.reshard else 0))
-    at_end = base if run.adds_up_whole else replace(base, gathered=root)
+    at_end = replace(base, reducing=embedding + (3 if run.tied else 1) * head)
+    if not run.adds_up_whole:
+        at_end = replace(base, gathered=root, reducing=embedding + 3 * head + reducing)
     if not run.several:  # gradients begin with the backward pass, which frees more than it makes
         base, ahead = replace(base, gradients=0), replace(ahead, gradients=0)
     return [
@@ -163,5 +165,5 @@ def _moments(run: Pass) -> list[Memory]:
         replace(base, activations=L * kept + 2 * stream + stream // t, logits=logits * width, reducing=head),
         replace(ahead, activations=(L - 1) * kept + again + beside, reducing=head + reducing),
         replace(ahead, activations=max(L - 2, 0) * kept + again + beside, reducing=head + reducing + block),
-        replace(at_end, reducing=embedding + 3 * head + reducing),
+        at_end,
     ]

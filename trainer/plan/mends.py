@@ -42,8 +42,8 @@ def _too_big(plan: TrainingPlan, config: TrainConfig) -> str:
     parts = peak.parts()
     largest = max((name for name in parts if name != "reserve"), key=lambda name: parts[name])
     return (
-        f"does not fit: {stage.name} needs {gib(peak.total)} a rank, {machines.gpu_name} has "
-        f"{gib(machines.gpu.memory_bytes)}; largest are {largest}, {gib(parts[largest])}: {_mend(largest, config)}"
+        f"does not fit: {stage.name} needs {size(peak.total)} a rank, {machines.gpu_name} has "
+        f"{size(machines.gpu.memory_bytes)}; largest are {largest}, {size(parts[largest])}: {_mend(largest, config)}"
     )
 
 
@@ -96,6 +96,9 @@ def _across_nodes(plan: TrainingPlan) -> list[str]:
     return [f"layout: tensor {tensor} spans nodes of {per_node}; choose a divisor of {per_node}"]
 
 
-def gib(size_bytes: float) -> str:
+def size(size_bytes: float) -> str:
     """A size as people read it."""
-    return f"{size_bytes / (1 << 30):.1f} GiB"
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:,.1f} {name}"
+    return f"{size_bytes / 1024:,.1f} KiB"

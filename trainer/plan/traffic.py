@@ -138,9 +138,7 @@ def _activations(run: Pass, groups: Groups) -> list[Collective]:
     places = Collective(kind="all-gather", what="places", group=groups.context, calls=1, bytes=run.context * 8)
     return [
         places,
-        Collective(
-            kind="all-gather", what="activations", group=groups.tensor, calls=gathers, bytes=gathers * stream
-        ),
+        Collective(kind="all-gather", what="activations", group=groups.tensor, calls=gathers, bytes=gathers * stream),
         Collective(
             kind="reduce-scatter", what="activations", group=groups.tensor, calls=scatters, bytes=scatters * stream
         ),
