@@ -25,14 +25,12 @@ def add_commands(commands: Commands) -> None:
     )
     command.add_argument("recipe", metavar="RECIPE", help="a training recipe, by name or file")
     command.add_argument("--gpus", required=True, type=int, metavar="N", help="how many, over all nodes")
-    command.add_argument(
-        "--gpu", required=True, metavar="TYPE", help="A100-40GB, H100-80GB, …; another name lists them"
-    )
+    command.add_argument("--gpu", required=True, metavar="TYPE", help="such as A100-40GB; an unknown one lists all")
     command.add_argument(
         "--efficiency",
         type=float,
         metavar="X",
-        help="share of the GPU's peak that is reached, all stops included (default 0.23, as Falcon2-11B's own training)",
+        help="share of the peak that is reached, all stops included (default 0.23: Falcon2-11B's own training)",
     )
     command.add_argument(
         "--set",
@@ -42,12 +40,8 @@ def add_commands(commands: Commands) -> None:
         dest="settings",
         help="plan with another micro_batch or layout.* than the recipe's",
     )
-    command.add_argument(
-        "--hardware", type=Path, metavar="FILE", help="types of GPUs, in place of those that are known"
-    )
-    command.add_argument(
-        "--dry-run", action="store_true", help="also run the trainer's code for single ranks, on no GPU"
-    )
+    command.add_argument("--hardware", type=Path, metavar="FILE", help="types of GPUs, in place of the known ones")
+    command.add_argument("--dry-run", action="store_true", help="also run the trainer's code for single ranks")
     command.add_argument(
         "--ranks", type=_ranks, metavar="A,B", help="data-parallel ranks to run (default: the first and the last)"
     )

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import _resolve_process_group
 from torch.distributed._functional_collectives import AsyncCollectiveTensor
+from torch.distributed.distributed_c10d import GroupName
 from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -34,7 +35,7 @@ _COLLECTIVES: Mapping[str, str] = {
 """Other collectives are counted under their own name."""
 
 
-class Ledger(TorchDispatchMode):
+class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while it is entered; `live_bytes` starts with what `held` tensors take.
 
     Collectives are counted as (kind, number of processes): calls and bytes, where the bytes are those of the whole,
@@ -42,7 +43,7 @@ class Ledger(TorchDispatchMode):
     """
 
     def __init__(self, held: Sequence[Tensor] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = self.peak_bytes = 0
         self.calls: Counter[tuple[str, int]] = Counter()
         self.bytes: Counter[tuple[str, int]] = Counter()
@@ -54,11 +55,11 @@ class Ledger(TorchDispatchMode):
     def __enter__(self) -> Ledger:
         self._resizes = _resizes(self._resized)
         self._resizes.__enter__()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
         self._resizes.__exit__(*raised)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -122,7 +123,7 @@ def _group_size(args: Any) -> int:
     """Number of processes of the group among the arguments: an object, or the name that it is registered by."""
     for argument in reversed(args):
         if isinstance(argument, str):
-            return int(_resolve_process_group(argument).size())
+            return int(_resolve_process_group(GroupName(argument)).size())
         if isinstance(argument, torch.ScriptObject) and "ProcessGroup" in str(argument._type()):
             return int(dist.ProcessGroup.unbox(argument).size())
         if isinstance(argument, dist.ProcessGroup):
@@ -136,7 +137,7 @@ def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *
     return 2 * B * H * T * key[2] * (C + value[3]) // 2
 
 
-def _attention_backward(grad: Sequence[int], *qkv: Any, **_: Any) -> int:
+def _attention_backward(_: Sequence[int], *qkv: Any, **__: Any) -> int:
     """Twice that: what the kernel computes again is no work of the model's."""
     return 2 * _attention(*qkv)
 

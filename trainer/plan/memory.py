@@ -1,8 +1,8 @@
 """Memory of one process at the worst moment of a step, part by part.
 
-The formulae follow what the code keeps; `--dry-run` measures the same parts in the code itself, and a test holds the two
-against each other. N tokens of one pass here, D hidden, M width of the MLP, H and G query and key/value heads of width C,
-t tensor ranks; elements of the type computed in, unless another is named:
+The formulae follow what the code keeps; `--dry-run` sees what the code itself needs, and tests hold the two against
+each other, within 10 %. N tokens of one pass here, D hidden, M width of the MLP, H and G query and key/value heads of
+width C, t tensor ranks; elements of the type computed in, unless another is named:
 
     kept of a block   N·D/t input of the norm, N·D its output gathered, N·((H + 2G)·C + (H + G)·C + H·C + 2M)/t for the
                       fused projection, rotated queries and keys, attention's output and both sides of the GELU; in fp32

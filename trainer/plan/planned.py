@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
 from trainer.config import TrainConfig
-from trainer.data import Stretch, StepPlan, passes
+from trainer.data import StepPlan, Stretch, passes
 from trainer.errors import MismatchError
 from trainer.layout import Process
 from trainer.plan.hardware import Gpu
 from trainer.plan.memory import Memory, Pass, peak_memory
 from trainer.plan.mends import Advice, advice
-from trainer.plan.shapes import Division
+from trainer.plan.shapes import Division, every_parameter
 from trainer.plan.traffic import Collective, Groups, collectives_of_a_step, seconds_by_link
 from trainer.plan.work import work_of_a_sequence
 
 DEFAULT_EFFICIENCY = 0.23
 """Share of the peak that Falcon2-11B's own training had of 1,024 A100-40GB in about two months, all downtime included:
-1,036 tokens/s and GPU (arXiv 2407.14885; the rate computed). A low figure to plan by; 0.4 is common where nothing stops."""
+1,036 tokens/s and GPU (arXiv 2407.14885; the rate computed). A cautious figure: where nothing stops, 0.4 is common."""
 _UPDATE_BYTES = 28
 """Of memory traffic for each parameter in AdamW's step: four numbers read, three written, fp32."""
 _DAY_S = 86_400
@@ -28,7 +28,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:
-    """What a training is planned for."""
+    """What a training is planned for. Raises MismatchError."""
 
     gpu_name: str
     gpu: Gpu
@@ -183,7 +183,7 @@ def plan_training(config: TrainConfig, mixture: Mixture, machines: Machines) -> 
         recipe=config.name,
         machines=machines,
         sizes=sizes,
-        parameters=parameters_of(config, tied=tied),
+        parameters=_parameters_of(config, tied=tied),
         stages=tuple(stages),
     )
     return TrainingPlan(**(vars(found) | {"advice": advice(found, config)}))
@@ -237,10 +237,8 @@ def _cost(config: TrainConfig, machines: Machines, stretch: Stretch) -> StepCost
     )
 
 
-def parameters_of(config: TrainConfig, *, tied: bool) -> int:
+def _parameters_of(config: TrainConfig, *, tied: bool) -> int:
     """Parameters of the model, with the head counted where it is not the embedding."""
-    from trainer.plan.shapes import every_parameter
-
     return sum(parameter.elements for parameter in every_parameter(config.model, tied=tied))
 
 

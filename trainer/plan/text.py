@@ -20,10 +20,11 @@ def plan_text(plan: TrainingPlan) -> str:
     machines = plan.machines
     gpu = machines.gpu
     layout = " × ".join(f"{name} {n}" for name, n in zip(_DIMENSIONS, plan.sizes, strict=True) if n > 1)
+    nodes = "1 node" if machines.nodes == 1 else f"{machines.nodes:,} nodes"
     costly = max((cost for stage in plan.stages for cost in stage.costs), key=lambda cost: cost.memory.total)
     lines = [
         f"{plan.recipe}: {plan.parameters:,} parameters, {plan.tokens:,} tokens",
-        f"on {machines.gpus:,} × {machines.gpu_name}, {machines.nodes:,} {'node' if machines.nodes == 1 else 'nodes'}: {layout or 'one process'}",
+        f"on {machines.gpus:,} × {machines.gpu_name}, {nodes}: {layout or 'one process'}",
         f"at {machines.efficiency:.3g} of {gpu.peak_flops / 1e12:,.4g} TFLOP/s ({'bf16' if gpu.mixed else 'fp32'}), "
         "whatever stops the run included",
         "",
@@ -153,7 +154,7 @@ def seen_text(stage: str, seen: Seen, rows: Sequence[Row]) -> str:
     """What a dry run of one rank saw, beside the plan."""
     shapes = [f"    {name:<44}{' × '.join(map(str, shape))}" for name, shape in seen.shapes.items()]
     lines = [
-        f"\n{stage}, rank {seen.rank}; mesh {seen.mesh}; parts of parameters here, {size(seen.parameter_bytes)} in all:",
+        f"\n{stage}, rank {seen.rank} of mesh {seen.mesh}; its parts of the parameters, {size(seen.parameter_bytes)}:",
         *shapes,
         *([f"    nothing of {', '.join(seen.empty)}"] if seen.empty else []),
         f"  {'of a step':<26}{'unit':<6}{'planned':>24}{'seen':>24}  difference",
