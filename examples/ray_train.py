@@ -26,12 +26,22 @@ def main(arguments=None):
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    config = {name: getattr(options, name) for name in ("recipe", "tokens", "output")}
+    tokens, output = options.tokens.absolute(), options.output.absolute()
+    recipe = Path(options.recipe)
     TorchTrainer(
         train_one,
-        train_loop_config=config,
+        train_loop_config={
+            "recipe": str(recipe.absolute() if recipe.is_file() else recipe),
+            "tokens": tokens,
+            "output": output,
+        },
         scaling_config=ScalingConfig(num_workers=options.gpus or options.workers, use_gpu=bool(options.gpus)),
-        run_config=RunConfig(storage_path=str(options.output), failure_config=FailureConfig(max_failures=3)),
+        run_config=RunConfig(
+            # Ray's own records, beside the run.
+            storage_path=str(output.parent),
+            name=f"{output.name}-ray",
+            failure_config=FailureConfig(max_failures=3),
+        ),
     ).fit()
 
 

@@ -14,6 +14,7 @@ recipe=${1:?recipe} tokens=${2:?token folder} run=${3:?run folder} # on a file s
 first_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
 # One torchrun a node; ranks of one node are neighbours, as tensor parallelism wants them.
-exec srun torchrun --nnodes="$SLURM_NNODES" --nproc-per-node=8 --shutdown-timeout=300 \
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 # of seconds, to finish the step in
+exec srun torchrun --nnodes="$SLURM_NNODES" --nproc-per-node=8 \
     --rdzv-backend=c10d --rdzv-endpoint="$first_node:29500" --rdzv-id="$SLURM_JOB_ID" \
     -m falconmix.cli train "$recipe" --tokens "$tokens" --output "$run"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from trainer.errors import MismatchError
 from trainer.layout import Layout
 
-_SHUTDOWN_S = 300
-"""How long torchrun leaves its processes to end when it is asked to stop: they finish the step and write a checkpoint."""
+_PATIENCE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300"
+"""Seconds that torchrun leaves its processes when it is asked to stop: they finish the step and write a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ def torchrun_line(launch: Launch, layout: Layout, arguments: list[str]) -> str:
             "share one: choose a divisor"
         )
     meeting = ["--standalone"] if launch.nodes == 1 else _meeting(launch)
-    processes = [f"--nproc-per-node={launch.gpus_per_node}", f"--shutdown-timeout={_SHUTDOWN_S}"]
-    command = ["torchrun", *meeting, *processes, "-m", "falconmix.cli", "train"]
+    processes = f"--nproc-per-node={launch.gpus_per_node}"
+    command = [_PATIENCE, "torchrun", *meeting, processes, "-m", "falconmix.cli", "train"]
     return " ".join([*command, *(shlex.quote(argument) for argument in arguments)])
 
 

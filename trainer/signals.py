@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,13 @@ class StopWish:
 
 @contextmanager
 def listening(wish: StopWish) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT set the wish; a second one acts as it did before."""
+    """Let the first SIGTERM or SIGINT set the wish; a second one acts as it did before.
+
+    In a thread other than the main one, as Ray Train has it, no signal can be heard, and none is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     watched = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in watched}
 
