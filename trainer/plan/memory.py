@@ -164,6 +164,6 @@ def _moments(run: Pass) -> list[Memory]:
         replace(base, activations=L * kept + stream + stream // t, logits=2 * (logits * width + rows * _FP32)),
         replace(base, activations=L * kept + 2 * stream + stream // t, logits=logits * width, reducing=head),
         replace(ahead, activations=(L - 1) * kept + again + beside, reducing=head + reducing),
-        replace(ahead, activations=max(L - 2, 0) * kept + again + beside, reducing=head + reducing + block),
+        replace(ahead, activations=max(L - 2, 0) * kept + beside, reducing=head + reducing + block),
         at_end,
     ]
