@@ -9,7 +9,7 @@ from trainer.layout import Layout
 from trainer.plan.compared import compared
 from trainer.plan.dry_run import Order, run
 
-MODEL = {"vocab": 8192, "hidden": 1024, "layers": 6, "heads": 8, "kv_heads": 4, "mlp": 4096}
+MODEL = {"vocab": 8192, "hidden": 1024, "layers": 4, "heads": 8, "kv_heads": 4, "mlp": 4096}
 TIED, UNTIED = 0, 3
 
 
