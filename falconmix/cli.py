@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from falconmix import curation, deduplication, evaluation, importing, mixing, removal, training
+from falconmix import curation, deduplication, evaluation, importing, mixing, planning, removal, training
 from pipeline.interrupt import listening
 
 INTERRUPTED = 130
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"falconmix {version('falconmix')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (curation, deduplication, removal, importing, mixing, training, evaluation):
+    for room in (curation, deduplication, removal, importing, mixing, planning, training, evaluation):
         room.add_commands(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")

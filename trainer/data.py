@@ -48,8 +48,8 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stretch:
-    """Consecutive steps of one batch size; the last may be shorter."""
+class Stretch:
+    """Consecutive steps of one batch size; the last may be shorter. It takes the sequences from `first` to `end`."""
 
     stage: int
     context: int
@@ -60,9 +60,11 @@ class _Stretch:
 
     @property
     def steps(self) -> int:
+        """How many."""
         return -(-(self.end - self.first) // self.batch)
 
     def step(self, number: int) -> Step:
+        """The run's `number`th step, which is one of these."""
         first = self.first + (number - 1 - self.steps_before) * self.batch
         count = min(self.batch, self.end - first)
         return Step(number=number, stage=self.stage, context=self.context, first=first, count=count)
@@ -72,13 +74,18 @@ class StepPlan:
     """All steps of a run; each is found in O(log stretches of equal batch)."""
 
     def __init__(self, spans: Sequence[StageSpan], stages: Sequence[StageConfig]) -> None:
-        self._stretches: list[_Stretch] = []
+        self._stretches: list[Stretch] = []
         for span, stage in zip(spans, stages, strict=True):
             self._add(span, stage)
 
     def __len__(self) -> int:
         last = self._stretches[-1]
         return last.steps_before + last.steps
+
+    @property
+    def stretches(self) -> Sequence[Stretch]:
+        """The runs of equal batches, in order; a stage has one or more."""
+        return self._stretches
 
     def step(self, number: int) -> Step:
         """The `number`th step, from 1. Raises IndexError."""
@@ -109,7 +116,7 @@ class StepPlan:
             if stop > first:
                 before = len(self) if self._stretches else 0
                 self._stretches.append(
-                    _Stretch(
+                    Stretch(
                         stage=span.index,
                         context=span.context,
                         steps_before=before,

@@ -30,6 +30,10 @@ class Layout:
     tensor: int = 1
     reshard: bool = True
     """Drop a block's gathered parameters after its forward pass (ZeRO-3), or keep them until its backward (ZeRO-2)."""
+    accumulate: Literal["sharded", "whole"] = "sharded"
+    """What a step of several passes adds up: shards, with all parameters gathered and all gradients reduced in each
+    pass; or whole gradients, with both done once a step, which costs a whole fp32 gradient per tensor rank (and, with
+    `reshard: false`, whole parameters between the passes)."""
     recompute: Literal["none", "selective", "full"] = "none"
     """Activations that the backward pass computes again: none, all but matrix products, or all of a block."""
     compile: bool = False
@@ -75,7 +79,7 @@ class Process:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return torch.device("cuda", self.local_rank) if self.device_type == "cuda" else torch.device("cpu")
+        return torch.device("cuda", self.local_rank) if self.device_type == "cuda" else torch.device(self.device_type)
 
     @property
     def leads(self) -> bool:

@@ -25,7 +25,7 @@ from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
 from trainer.optim import learning_rate, tune
-from trainer.parallel import Mesh, full, summed
+from trainer.parallel import Mesh, accumulating, full, summed
 from trainer.saving import Saver
 from trainer.signals import StopWish
 from trainer.transitions import entered
@@ -194,7 +194,8 @@ def _backward(
     process = setting.process
     totals = torch.zeros(3, dtype=torch.float64, device=process.device)
     totals[2] = wish
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
+        accumulating(trained.model, setting.config.layout, last=number == len(batches))
         sums = loss_sums(batch.logits(trained.model), batch.targets)
         loss = objective(sums, step_tokens=learned, z_loss=setting.config.optim.z_loss, world=process.shard_world)
         torch.autograd.backward(loss)

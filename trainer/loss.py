@@ -75,8 +75,9 @@ class _Sums(torch.autograd.Function):
         parts = zip(*(torch.split(t, _ROWS) for t in (logits_NV, log_z_N, of_log_z_N, gradient_NV)), strict=True)
         for logits, log_z, weight, gradient in parts:
             gradient.copy_((logits.float() - log_z[:, None]).exp_().mul_(weight[:, None]))
-        rows, words = _own_targets(targets_N, ctx.first, logits_NV.shape[1])
-        gradient_NV[rows, words] -= of_entropy.to(gradient_NV.dtype)
+        own_N, words_N = _own_targets(targets_N, ctx.first, logits_NV.shape[1])
+        at_targets_N = torch.where(own_N, -of_entropy, 0.0).to(gradient_NV.dtype)
+        gradient_NV.scatter_add_(1, words_N[:, None], at_targets_N[:, None])
         return gradient_NV, None, None, None
 
 
@@ -86,18 +87,18 @@ def _summed_exponentials(logits_NV: Tensor, largest_N: Tensor) -> Tensor:
 
 
 def _own_targets(targets_N: Tensor, first: int, n_words: int) -> tuple[Tensor, Tensor]:
-    """Rows whose target is one of this process's words, and these words."""
+    """Whether each row's target is one of this process's words, and which; where it is not, any that exists.
+
+    Rows are not picked out: how many there are would have to be known first, for which a GPU must be waited for.
+    """
     words_N = targets_N - first
-    rows = ((words_N >= 0) & (words_N < n_words)).nonzero().flatten()
-    return rows, words_N[rows]
+    return (words_N >= 0) & (words_N < n_words), words_N.clamp(0, n_words - 1)
 
 
 def _own_target(logits_NV: Tensor, targets_N: Tensor, first: int) -> Tensor:
     """Each row's logit of its target, 0 where another process has it or it does not count."""
-    found_N = torch.zeros(len(targets_N), dtype=torch.float32, device=logits_NV.device)
-    rows, words = _own_targets(targets_N, first, logits_NV.shape[1])
-    found_N[rows] = logits_NV[rows, words].float()
-    return found_N
+    own_N, words_N = _own_targets(targets_N, first, logits_NV.shape[1])
+    return torch.where(own_N, logits_NV.gather(1, words_N[:, None])[:, 0].float(), 0.0)
 
 
 def counted(targets_BT: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ class Mesh:
     """Those that see different tokens."""
     saving: ProcessGroup | None
     """All, for writing checkpoints beside training; None where there is one process."""
+    mixed: bool
+    """Whether they compute in bf16 and reduce gradients in fp32, as on GPUs; else all is fp32."""
 
     @classmethod
     def of(cls, sizes: tuple[int, int, int, int], device_type: str) -> Mesh:
@@ -78,6 +80,7 @@ class Mesh:
             context=parted["context"].get_group() if parted is not None else None,
             losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
             saving=dist.new_group(backend="gloo") if whole.size() > 1 else None,
+            mixed=device_type == "cuda",
         )
 
     @property
@@ -103,10 +106,9 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
         _to_float8(model)
     if layout.compile:
         _forget_compiled()
-    mixed = mesh.whole.device_type == "cuda"
     policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if mixed else None,
-        reduce_dtype=torch.float32 if mixed else None,
+        param_dtype=torch.bfloat16 if mesh.mixed else None,
+        reduce_dtype=torch.float32 if mesh.mixed else None,
         # The rotary tables are inputs of a block: cast to bf16 they would lose the far positions.
         cast_forward_inputs=False,
     )
@@ -161,6 +163,13 @@ def _to_float8(model: Falcon2) -> None:
         raise MismatchError("layout: float8 needs the package torchao; install it, or take float8 out") from None
     for block in model.blocks:
         convert_to_float8_training(block)
+
+
+def accumulating(model: nn.Module, layout: Layout, *, last: bool) -> None:
+    """Make ready for one of a step's passes; where whole gradients add up, the `last` one alone reduces them."""
+    if layout.accumulate == "whole" and isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+        model.set_reshard_after_backward(layout.reshard or last)
 
 
 def reshard(model: nn.Module) -> None:

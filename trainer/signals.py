@@ -7,6 +7,7 @@ started it starts it again. SIGINT comes from a person.
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,13 @@ class StopWish:
 
 @contextmanager
 def listening(wish: StopWish) -> Iterator[None]:
-    """Let the first signal set the wish; a second one acts as it did before."""
+    """Let the first signal set the wish; a second one acts as it did before.
+
+    In a thread other than the main one, as Ray Train has it, no signal can be heard, and none is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (*_PREEMPTING, signal.SIGINT)}
 
     def restore() -> None:

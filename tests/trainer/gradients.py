@@ -13,7 +13,7 @@ from trainer.config import load_recipe, mixture_of
 from trainer.data import Step, step_batches
 from trainer.layout import Layout, Process
 from trainer.loss import loss_sums, objective
-from trainer.parallel import full, joined, local_parameter_bytes, summed
+from trainer.parallel import accumulating, full, joined, local_parameter_bytes, summed
 
 UNEVEN = Step(number=1, stage=0, context=16, first=3, count=35)
 LONELY = Step(number=1, stage=0, context=16, first=40, count=1)
@@ -39,7 +39,9 @@ def gradients(
         found["weights"] = {name: full(p).detach().clone() for name, p in model.named_parameters()}
         for name, step in (("uneven", UNEVEN), ("lonely", LONELY)):
             total = torch.zeros((), dtype=torch.float64)
-            for batch in step_batches(stream, step, config.micro_batch, process):
+            batches = list(step_batches(stream, step, config.micro_batch, process))
+            for number, batch in enumerate(batches, start=1):
+                accumulating(model, config.layout, last=number == len(batches))
                 sums = loss_sums(batch.logits(model), batch.targets)
                 loss = objective(sums, step_tokens=step.tokens, z_loss=1e-4, world=process.shard_world)
                 torch.autograd.backward(loss)
