@@ -38,8 +38,26 @@ def _add_train(commands: Commands) -> None:
         help="begin with these weights: what `falconmix import-weights` wrote, or another run's checkpoint",
     )
 
+    command.add_argument(
+        "--launch", type=int, metavar="NODES", help="print the line to start on each of so many nodes, and end"
+    )
+    command.add_argument("--gpus-per-node", type=int, default=8, metavar="N", help="for --launch (default: 8)")
+
+
+def _launch(options: argparse.Namespace) -> int:
+    from trainer.config import load_recipe
+    from trainer.launch import Launch, torchrun_line
+
+    launch = Launch(nodes=options.launch, gpus_per_node=options.gpus_per_node)
+    arguments = [options.recipe, "--tokens", options.tokens, "--output", str(options.output)]
+    arguments += ["--from", str(options.initial)] if options.initial else []
+    print(torchrun_line(launch, load_recipe(options.recipe).layout, arguments))
+    return 0
+
 
 def _train(options: argparse.Namespace) -> int:
+    if options.launch is not None:
+        return _launch(options)
     from trainer.layout import launched
     from trainer.run import train
 

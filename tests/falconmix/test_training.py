@@ -185,3 +185,30 @@ def test_a_rate_beyond_reason_stops_the_run_with_its_own_code(corpus: Corpus, tm
     code, shown = wild.train(tmp_path / "run")
     assert code == 3
     assert "is nan; nothing was changed by it" in shown.splitlines()[-1]
+
+
+def test_the_line_that_starts_it_on_many_nodes() -> None:
+    code, shown = falconmix("train", "falcon2-11b", "--tokens", "s3://bucket/t", "--output", "run", "--launch", "128")
+    assert code == 0
+    assert "torchrun --nnodes=128 --rdzv-backend=c10d" in shown and "--nproc-per-node=8 -m falconmix.cli train" in shown
+    assert shown.strip().endswith("train falcon2-11b --tokens s3://bucket/t --output run")
+    code, shown = falconmix(
+        "train", "falcon2-11b", "--tokens", "t", "--output", "run", "--launch", "1", "--gpus-per-node", "4"
+    )
+    assert code == 2 and "tensor 8" in shown
+
+
+def test_begun_with_given_weights(corpus: Corpus, one: Path, tmp_path: Path) -> None:
+    """The first held-out loss of the second run is the last one of the first, under the first stage's rotary base."""
+    stage_end = min((one / "checkpoints").iterdir())
+    code, shown = corpus.train(tmp_path / "again", "--from", str(stage_end))
+    assert code == 0, shown
+    assert f"begun with the weights of {stage_end}" in shown
+    first = next(line for line in shown.splitlines() if "start: held-out loss" in line)
+    records = [record for record in untimed(one) if record["kind"] == "held_out"]
+    ends = {f"{record['loss']:.4f}" for record in records if record["at"] == "end"}
+    assert first.split()[-1] in ends
+    code, shown = corpus.train(tmp_path / "again")
+    assert code == 2 and "differs in initial" in shown
+    code, shown = corpus.train(tmp_path / "new", "--from", str(tmp_path / "none"))
+    assert code == 2 and "no such folder" in shown
