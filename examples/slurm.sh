@@ -11,10 +11,10 @@
 set -euo pipefail
 
 recipe=${1:?recipe} tokens=${2:?token folder} run=${3:?run folder} # on a file system that all nodes share
-first_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 
 # One torchrun a node; ranks of one node are neighbours, as tensor parallelism wants them.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 # of seconds, to finish the step in
 exec srun torchrun --nnodes="$SLURM_NNODES" --nproc-per-node=8 \
-    --rdzv-backend=c10d --rdzv-endpoint="$first_node:29500" --rdzv-id="$SLURM_JOB_ID" \
+    --rdzv-backend=c10d --rdzv-endpoint="${nodes[0]}:29500" --rdzv-id="$SLURM_JOB_ID" \
     -m falconmix.cli train "$recipe" --tokens "$tokens" --output "$run"

@@ -16,8 +16,9 @@ ARGUMENTS = ["falcon2-11b", "--tokens", "my tokens", "--output", "run"]
 def test_many_nodes_meet_at_the_first() -> None:
     line = torchrun_line(Launch(nodes=128, gpus_per_node=8), Layout(tensor=8), ARGUMENTS)
     assert line == (
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 torchrun --nnodes=128 --rdzv-backend=c10d --rdzv-endpoint=$FIRST_NODE:29500 "
-        "--rdzv-id=falconmix --nproc-per-node=8 -m falconmix.cli train falcon2-11b --tokens 'my tokens' --output run"
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 torchrun --nnodes=128 --rdzv-backend=c10d "
+        "--rdzv-endpoint=$FIRST_NODE:29500 --rdzv-id=falconmix --nproc-per-node=8 -m falconmix.cli train falcon2-11b "
+        "--tokens 'my tokens' --output run"
     )
     patience, program, *words = shlex.split(line)
     assert (patience, program) == ("TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300", "torchrun")

@@ -33,12 +33,12 @@ def plan_text(plan: TrainingPlan) -> str:
         f"  {'total':<12}{size(plan.peak.total):>11} of {size(gpu.memory_bytes)}: {'fits' if plan.fits else 'too big'}",
         "",
         f"{'stage':<9}{'context':>8}{'batch':>8}{'passes':>8}{'steps':>9}{'s a step':>10}"
-        f"{'compute':>10}{'in nodes':>10}{'network':>10}{'memory':>11}{'time':>12}{'GPU-hours':>12}",
+        f"{'compute':>10}{'in nodes':>10}{'network':>10}{'memory':>11}{'time':>14}{'GPU-hours':>12}",
     ]
     for stage in plan.stages:
         lines += [_cost_line(cost, machines.gpus) for cost in stage.costs]
     lines += [
-        f"{'all':<82}{size(plan.peak.total):>11}{_time(plan.days):>12}{_number(plan.gpu_hours):>12}",
+        f"{'all':<82}{size(plan.peak.total):>11}{_time(plan.days):>14}{_number(plan.gpu_hours):>12}",
         "",
         f"{plan.tokens_per_second_and_gpu:,.4g} tokens/s a GPU; the model's own operations, attention's causal half "
         f"counted, are {plan.model_flops_utilisation:.1%} of the peak",
@@ -56,7 +56,7 @@ def _cost_line(cost: StepCost, gpus: int) -> str:
     times = "".join(f"{_number(value):>10}" for value in (cost.step_s, cost.compute_s, cost.node_s, cost.network_s))
     return (
         f"{cost.stage:<9}{cost.context:>8,}{cost.batch:>8,}{cost.passes:>8,}{cost.steps:>9,}{times}"
-        f"{size(cost.memory.total):>11}{_time(days):>12}{_number(days * 24 * gpus):>12}"
+        f"{size(cost.memory.total):>11}{_time(days):>14}{_number(days * 24 * gpus):>12}"
     )
 
 
