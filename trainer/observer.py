@@ -25,7 +25,7 @@ from trainer.stragglers import RollCall
 
 
 class Observer:
-    """To be told when a step begins, has its data, and ends. Every process has one; the first one's records are kept."""
+    """To be told when a step begins, has its data, and ends. Every process has one; the first one's records stay."""
 
     def __init__(
         self,
