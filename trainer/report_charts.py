@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from trainer.metrics import Record
 
@@ -29,10 +29,14 @@ def figure(steps: Sequence[Record], held_out: Sequence[Record], events: Sequence
         (3, lambda axes: _held_out(axes, held_out, "languages", "held out, by language")),
         (1, lambda axes: _line(axes, steps, "lr", "learning rate")),
         (1, lambda axes: _line(axes, steps, "grad_norm", "gradient norm")),
-        (1, lambda axes: _line(axes, steps, "tokens_per_second", "tokens per second")),
-        *([(1, lambda axes: _line(axes, steps, "mfu", "MFU"))] if any("mfu" in step for step in steps) else []),
+        (1, lambda axes: _line(axes, steps, "tokens_per_second", "tokens per second", EngFormatter())),
+        *(
+            [(1, lambda axes: _line(axes, steps, "mfu", "MFU", PercentFormatter(1)))]
+            if any("mfu" in step for step in steps)
+            else []
+        ),
         (1, lambda axes: _waits(axes, steps)),
-        (1, lambda axes: _line(axes, steps, "memory_bytes", "memory, bytes")),
+        (1, lambda axes: _line(axes, steps, "memory_bytes", "memory, bytes", EngFormatter())),
     ]
     file = io.StringIO()
     with rc_context({"svg.hashsalt": "falconmix", "svg.fonttype": "none", "font.size": 10}):
@@ -62,11 +66,12 @@ def thinned(x: Sequence[float], y: Sequence[float], points: int) -> tuple[Values
     return np.asarray(x)[at[1:] - 1], means, np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
 
 
-def _line(axes: Any, steps: Sequence[Record], field: str, label: str, color: str = "#555") -> None:
+def _line(axes: Any, steps: Sequence[Record], field: str, label: str, ticks: Any = None) -> None:
     """A field of the steps, from 0 on."""
-    _curve(axes, steps, field, color)
+    _curve(axes, steps, field, "#555")
     axes.set(ylabel=label, ylim=(0, None))
-    axes.yaxis.set_major_formatter(EngFormatter())
+    if ticks is not None:
+        axes.yaxis.set_major_formatter(ticks)
 
 
 def _curve(axes: Any, steps: Sequence[Record], field: str, color: str, label: str | None = None) -> None:
@@ -113,7 +118,8 @@ def _waits(axes: Any, steps: Sequence[Record]) -> None:
     ]
     _curve(axes, shares, "data", _HELD_OUT, "for data")
     _curve(axes, shares, "others", _TRAINING, "for other processes")
-    axes.set(ylabel="waiting, share", ylim=(0, None))
+    axes.set(ylabel="waiting, of a step", ylim=(0, None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="upper right", frameon=False, ncols=2, fontsize=8)
 
 
