@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from trainer.errors import writing
 from trainer.pace import duration
@@ -34,6 +34,9 @@ TIMINGS = (
 
 Record = dict[str, Any]
 """A line of the file."""
+
+
+_UNITS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 class Sink(Protocol):
@@ -128,13 +131,13 @@ def step_line(record: Record, *, steps: int, each: str) -> str:
     """A step's record in a line: 120 columns or less, unless it is very long of a name."""
     parts = [
         f"{record['step']}/{steps} {record['stage']}",
-        f"loss {record['loss']:.4f}",
+        f"loss {record['loss']:.3f}",
         f"z {record['z_loss']:.0e}",
         f"lr {record['lr']:.1e}",
         f"grad {record['grad_norm']:.2f}",
         f"{_short(record['tokens_per_second_per_process'])} tok/s/{each}",
         *([f"MFU {record['mfu']:.0%} of {_short(record['mfu_of'])}"] if "mfu" in record else []),
-        f"{record['memory_bytes'] / 2**30:.1f}GiB",
+        f"{_short(record['memory_bytes'] / 2**30)}GiB",
         f"wait {record['data_wait_s']:.1f}s",
         f"ETA {duration(record['eta_stage_s'])}",
     ]
@@ -142,8 +145,7 @@ def step_line(record: Record, *, steps: int, each: str) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits and a unit: 12.3k, 989T."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.{max(0, 2 - len(str(int(value / size))) + 1)}f}{unit}"
-    return f"{value:.0f}"
+    """Three digits and a unit: 0.52, 12.3k, 989T."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if value >= size), (1.0, ""))
+    whole = len(str(int(value / size)))
+    return f"{value / size:.{max(0, 3 - whole)}f}{unit}"

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import wandb  # type: ignore[import-not-found, unused-ignore]
+import wandb
 
 from trainer.errors import MismatchError, writing
 from trainer.metrics import Record
