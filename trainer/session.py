@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ class Order:
     identity: Identity
     initial: Path | None
     """Weights to begin with."""
-    sinks: Sinks = Sinks()
+    sinks: Sinks = field(default_factory=Sinks)
     """What is made of its records beside `metrics.jsonl`."""
     rewind: RewindError | None = None
     """Why it was taken back just now."""
