@@ -34,7 +34,7 @@ demo: $(DEMO)/.hf
 	@echo
 	@echo "demo finished; all of it is below $(DEMO)/:"
 	@echo "  warc/   the sample crawl             out/report/index.html   what was removed, and why"
-	@echo "  out/    RefinedWeb-English, -Europe  run/curves.html         losses over four stages"
+	@echo "  out/    RefinedWeb-English, -Europe  run/report.html         losses, rates and speed over four stages"
 	@echo "  tokens/ token files, tokenizer       hf/                     the model, for transformers"
 
 $(DEMO)/.warc: $(VENV)/.ready $(SAMPLE)

@@ -37,6 +37,18 @@ def _add_train(commands: Commands) -> None:
         metavar="CHECKPOINT",
         help="begin with these weights: what `falconmix import-weights` wrote, or another run's checkpoint",
     )
+    command.add_argument("--no-tensorboard", action="store_true", help="do not write RUN/tensorboard")
+    command.add_argument("--wandb", metavar="PROJECT", help="log to this project of Weights & Biases as well")
+    command.add_argument(
+        "--profile", type=_steps, metavar="STEP[:N]", help="profile N steps (default: 1) from STEP on into RUN/profile"
+    )
+
+
+def _steps(text: str) -> tuple[int, int]:
+    first, _, count = text.partition(":")
+    if not first.isdecimal() or not (count or "1").isdecimal() or not int(first) or not int(count or 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a step nor STEP:N, both from 1")
+    return int(first), int(count or 1)
 
     command.add_argument(
         "--launch", type=int, metavar="NODES", help="print the line to start on each of so many nodes, and end"
@@ -60,6 +72,7 @@ def _train(options: argparse.Namespace) -> int:
         return _launch(options)
     from trainer.layout import launched
     from trainer.run import train
+    from trainer.sinks import Sinks
 
     return train(
         options.recipe,
@@ -68,6 +81,7 @@ def _train(options: argparse.Namespace) -> int:
         restart=options.restart,
         process=launched(os.environ),
         initial=options.initial,
+        sinks=Sinks(tensorboard=not options.no_tensorboard, wandb=options.wandb, profile=options.profile),
     )
 
 

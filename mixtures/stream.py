@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mixtures.assemble import Rules, Window, assembled, parts_of
+from mixtures.assemble import Chunks, Rules, Window, assembled, parts_of
 from mixtures.catalogue import Catalogue
 from mixtures.errors import SupplyError
 from mixtures.permute import Permutation
 from mixtures.roots import TokenRoot, as_root
-from mixtures.run import OpenFiles, RunPart
+from mixtures.run import OpenFiles, RunPart, TokenRun
 from mixtures.schedule import Schedule, Slot, StageSpan
 from mixtures.spec import Mixture
 from mixtures.supply import Supply, open_supplies
@@ -40,6 +40,14 @@ class Sequence(Window):
     window: int
     """Number of the window in the component, under this context length."""
     epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut(Window):
+    """A window of documents that are kept out of training."""
+
+    folders: tuple[str, ...]
+    """Token folders that it has tokens of, in order."""
 
 
 class Stream:
@@ -187,7 +195,7 @@ class Stream:
                 hasher.update(np.packbits(sequence.learned).tobytes())
         return hasher.hexdigest()
 
-    def held_out(self, context: int, limit: int) -> dict[str, list[Window]]:
+    def held_out(self, context: int, limit: int) -> dict[str, list[HeldOut]]:
         """Up to `limit` windows of each component's held-out documents, spread evenly over them.
 
         A component whose held-out documents do not fill one window is left out.
@@ -199,7 +207,7 @@ class Stream:
             rules = replace(self._rules[name], planned=False)
             chunks = [windows.chunks(i * len(windows) // n) for i in range(n)]
             if chunks:
-                found[name] = [assembled(supply.held_out, c, context, rules, frozenset()) for c in chunks]
+                found[name] = [_held_out(supply.held_out, c, context, rules) for c in chunks]
         return found
 
     def window(self, slot: Slot) -> tuple[int, int]:
@@ -252,6 +260,13 @@ class Stream:
                 ids |= change.mask.ids()
                 masks.append((change.at, ids))
         return masks
+
+
+def _held_out(run: TokenRun, chunks: Chunks, context: int, rules: Rules) -> HeldOut:
+    made = assembled(run, chunks, context, rules, frozenset())
+    files = (file for chunk in chunks for file, _, _ in run.cut(*chunk))
+    folders = tuple(dict.fromkeys(file.rpartition("/")[0] for file in files))
+    return HeldOut(tokens=made.tokens, learned=made.learned, lengths=made.lengths, folders=folders)
 
 
 def _check_supply(schedule: Schedule, supply: Supply) -> None:

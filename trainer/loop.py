@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
 from trainer.metrics import MetricsLog, Terminal
+from trainer.observer import Observer
 from trainer.optim import learning_rate, tune
 from trainer.parallel import Mesh, accumulating, full, summed
 from trainer.saving import Saver
@@ -48,6 +48,7 @@ class Setting:
     heart: Heartbeat
     metrics: MetricsLog
     terminal: Terminal
+    observer: Observer
 
 
 @dataclass(kw_only=True)
@@ -129,12 +130,14 @@ def _steps_of_stage(setting: Setting, progress: Progress, end: int, wish: StopWi
 
 def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> bool:
     """Take one step and record it; True where some process was asked to stop."""
-    started = time.perf_counter()
     config, trained = setting.config, progress.trained
+    setting.observer.begins(step)
     setting.heart.at(step.number, "waiting for data")
     loaded = setting.ahead.take()
     if loaded.step != step:
         raise AssertionError(f"read ahead was {loaded.step}, training is at {step}")
+    setting.heart.at(step.number, "waiting for others' data")
+    setting.observer.loaded(loaded.waited_s)
     batches = loaded.batches
     learned = _learned(setting, step, batches)
     setting.heart.at(step.number, "forward and backward")
@@ -156,11 +159,8 @@ def _take(setting: Setting, progress: Progress, step: Step, wish: StopWish) -> b
         "z_loss": config.optim.z_loss * squared_log_z / learned,
         "lr": rate,
         "grad_norm": norm,
-        "tokens_per_second": round(step.tokens / (time.perf_counter() - started), 1),
-        "data_wait_s": round(loaded.waited_s, 6),
     }
-    setting.metrics.write(record)
-    setting.terminal.step(record)
+    setting.observer.ended(step, record)
     return wish.take(wishes)
 
 
@@ -251,6 +251,7 @@ def _evaluate(setting: Setting, progress: Progress, at: str) -> None:
             "at": at,
             "loss": result.loss,
             "components": result.components,
+            "languages": result.languages,
         }
     )
     setting.terminal.line(f"{stage.name} {at}: held-out loss {result.loss:.4f}")

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one line per step, and the held-out losses at the start and end of each stage.
+"""`metrics.jsonl`: one line per step, and the held-out losses at the start and end of each stage; the terminal's line.
 
 A checkpoint remembers how long the file was; a run that goes on from it cuts the file there first. So the file of an
 interrupted run equals that of an uninterrupted one, but for the fields in `TIMINGS`.
@@ -8,25 +8,56 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from trainer.errors import writing
+from trainer.pace import duration
 
-TIMINGS = ("tokens_per_second", "data_wait_s")
-"""Fields that depend on the machine's speed."""
+TIMINGS = (
+    "tokens_per_second",
+    "tokens_per_second_per_process",
+    "mfu",
+    "mfu_of",
+    "memory_bytes",
+    "data_wait_s",
+    "sync_wait_s",
+    "eta_stage_s",
+    "eta_run_s",
+    "slowest",
+)
+"""Fields that depend on the machine."""
+
+Record = dict[str, Any]
+"""A line of the file."""
+
+
+_UNITS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+class Sink(Protocol):
+    """Somewhere else that records go."""
+
+    def write(self, record: Record) -> None:
+        """Take a record."""
+
+    def close(self) -> None:
+        """Take no more."""
 
 
 class MetricsLog:
-    """Appends records to a file of JSON lines; a log without a path (processes other than the first) writes nothing.
+    """Appends records to a file of JSON lines and hands them on; one without a path (not the first process's) does not.
 
     Raises WriteError.
     """
 
-    def __init__(self, path: Path | None, *, keep_bytes: int) -> None:
+    def __init__(self, path: Path | None, *, keep_bytes: int, sinks: Sequence[Sink] = ()) -> None:
         self._file: TextIO | None = None
+        self._sinks = sinks
         if path is not None:
             self._path = path
             with writing(path):
@@ -34,12 +65,14 @@ class MetricsLog:
                 os.truncate(path, min(keep_bytes, path.stat().st_size))
                 self._file = path.open("a", encoding="utf-8")
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: Record) -> None:
         """Append one record."""
         if self._file is not None:
             with writing(self._path):
                 self._file.write(json.dumps(record) + "\n")
                 self._file.flush()
+        for sink in self._sinks:
+            sink.write(record)
 
     def size(self) -> int:
         """Bytes written so far, all of them safely on disk."""
@@ -50,40 +83,69 @@ class MetricsLog:
         return self._file.tell()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            # Every record was flushed when it was written; what could not be, has been reported.
-            with suppress(OSError):
-                self._file.close()
+        """Close the file, and whatever records were handed on to."""
+        with ExitStack() as closing:
+            for sink in self._sinks:
+                closing.callback(sink.close)
+            if self._file is not None:
+                # Every record was flushed when it was written; what could not be, has been reported.
+                with suppress(OSError):
+                    self._file.close()
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """All records of a metrics file, in order."""
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+def read(path: Path, first_bytes: int | None = None) -> list[Record]:
+    """All records of a metrics file, or those in its first bytes, in order."""
+    with path.open("rb") as file:
+        return [json.loads(line) for line in file.read(first_bytes).splitlines()]
 
 
 class Terminal:
     """Shows where training stands: a line that renews itself on a terminal, one line a minute elsewhere."""
 
-    def __init__(self, stream: TextIO | None, *, steps: int, interval_s: float = 60.0) -> None:
-        self._stream, self._steps, self._interval_s = stream, steps, interval_s
+    def __init__(self, stream: TextIO | None, *, steps: int, interval_s: float = 60.0, each: str = "process") -> None:
+        """`each` is what a process computes with: its tokens per second are shown by that name."""
+        self._stream, self._steps, self._interval_s, self._each = stream, steps, interval_s, each
         self._live = stream is not None and stream.isatty()
         self._shown_at = float("-inf")
 
-    def step(self, record: dict[str, Any]) -> None:
+    def step(self, record: Record) -> None:
         """Show a step's record, if it is time to."""
         if self._stream is None or (not self._live and time.monotonic() - self._shown_at < self._interval_s):
             return
         self._shown_at = time.monotonic()
-        text = (
-            f"step {record['step']}/{self._steps}  {record['stage']}  loss {record['loss']:.4f}"
-            f"  z {record['z_loss']:.1e}  lr {record['lr']:.2e}  grad {record['grad_norm']:.3f}"
-            f"  {record['tokens']:,} tokens  {record['tokens_per_second']:,.0f} tokens/s"
-        )
-        print(f"\r\x1b[K{text}" if self._live else text, end="" if self._live else "\n", file=self._stream, flush=True)
+        text = step_line(record, steps=self._steps, each=self._each)
+        if not self._live:
+            print(text, file=self._stream, flush=True)
+            return
+        # A line that wraps could not be renewed.
+        shown = text[: shutil.get_terminal_size((120, 24)).columns - 1]
+        print(f"\r\x1b[K{shown}", end="", file=self._stream, flush=True)
 
     def line(self, text: str) -> None:
         """Show a line that stays."""
         if self._stream is not None:
             print(f"\r\x1b[K{text}" if self._live else text, file=self._stream, flush=True)
+
+
+def step_line(record: Record, *, steps: int, each: str) -> str:
+    """A step's record in a line: 120 columns or less, unless it is very long of a name."""
+    parts = [
+        f"{record['step']}/{steps} {record['stage']}",
+        f"loss {record['loss']:.3f}",
+        f"z {record['z_loss']:.0e}",
+        f"lr {record['lr']:.1e}",
+        f"grad {record['grad_norm']:.2f}",
+        f"{_short(record['tokens_per_second_per_process'])} tok/s/{each}",
+        *([f"MFU {record['mfu']:.0%} of {_short(record['mfu_of'])}"] if "mfu" in record else []),
+        f"{_short(record['memory_bytes'] / 2**30)}GiB",
+        f"wait {record['data_wait_s']:.1f}s",
+        f"ETA {duration(record['eta_stage_s'])}",
+    ]
+    return " ".join(parts)
+
+
+def _short(value: float) -> str:
+    """Three digits and a unit: 0.52, 12.3k, 989T."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if value >= size), (1.0, ""))
+    whole = len(str(int(value / size)))
+    return f"{value / size:.{max(0, 3 - whole)}f}{unit}"

@@ -2,7 +2,7 @@
 
 RUN/run.json           recipe (resolved), versions, fingerprint, whether it is finished
 RUN/metrics.jsonl      see `trainer.metrics`
-RUN/curves.html        the loss over tokens
+RUN/report.html        see `trainer.report`
 RUN/changes.yaml       see `trainer.changes`
 RUN/checkpoints/       see `trainer.checkpoint`
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from mixtures.catalogue import TOKENIZER
 from mixtures.roots import TokenRoot, as_root
 from mixtures.stream import Stream
 from mixtures.tokenizer import check_same
-from trainer import checkpoint, curves, record
+from trainer import checkpoint, record, report
 from trainer.changes import path_of, with_own
 from trainer.config import load_recipe, mixture_of
 from trainer.errors import MismatchError, writing
@@ -31,6 +32,7 @@ from trainer.record import Identity
 from trainer.saving import remove_drafts
 from trainer.session import Order, run_to_end, say
 from trainer.signals import StopWish
+from trainer.sinks import Sinks, forget
 from trainer.weights import imported
 
 STOPPED = 130
@@ -46,16 +48,19 @@ def train(
     process: Process | None = None,
     stop_after: int | None = None,
     initial: Path | None = None,
+    sinks: Sinks | None = None,
 ) -> int:
     """Train `recipe` on the token files below `tokens`, in the folder `output`; returns the exit code: 0, or STOPPED.
 
     An unfinished run of the same recipe and tokens in `output` goes on from its last checkpoint; a finished one is
     left as it is. `restart` deletes it first. `stop_after` stops, resumably, after that step; so do SIGTERM, SIGUSR1
     (both with exit code 0: whoever preempts a run means to start it again) and SIGINT after the current one. `initial`
-    are weights to begin with: imported ones, or another run's. Raises TrainerError or RecipeError.
+    are weights to begin with: imported ones, or another run's. `sinks` says what is made of the run's records beside
+    `metrics.jsonl`. Raises TrainerError or RecipeError.
     """
     process = process or Process()
     order = _ordered(recipe, as_root(tokens), output, initial, restart=restart)
+    order = replace(order, sinks=sinks or Sinks())
     if not restart and _finished(order):
         say(process, f"{output}: this run is finished; --restart would begin it again")
         return 0
@@ -127,6 +132,7 @@ def _open_folder(order: Order, *, restart: bool) -> None:
             # The record first: should the rest be cut off, nothing calls what is left a finished run.
             (order.output / "run.json").unlink(missing_ok=True)
             path_of(order.output).unlink(missing_ok=True)
+            forget(order.output)
             if checkpoints.exists():
                 shutil.rmtree(checkpoints)
         remove_drafts(checkpoints)
@@ -135,16 +141,16 @@ def _open_folder(order: Order, *, restart: bool) -> None:
 
 
 def _close_folder(order: Order, *, finished: bool) -> None:
-    page = order.output / "curves.html"
+    page = order.output / "report.html"
     try:
         with writing(page):
-            curves.draw(order.output / "metrics.jsonl", page, title=order.config.name)
+            report.draw(order.output / "metrics.jsonl", page, title=order.config.name)
     except ImportError as error:
         # A bare GPU machine: what it trained is none the worse for it.
         print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
     if finished:
         record.write(order.output, order.config, order.identity, order.sources, finished=True)
-        print(f"{order.output}: finished; curves in {page}", flush=True)
+        print(f"{order.output}: finished; report in {page}", flush=True)
     else:
         print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
-        print(f"curves so far in {page}", flush=True)
+        print(f"report so far in {page}", flush=True)

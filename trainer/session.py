@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,11 +23,12 @@ from trainer.hf_import import initial_weights
 from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loop import Progress, Setting, train_stages
-from trainer.metrics import MetricsLog, Terminal
+from trainer.observer import observed
 from trainer.parallel import Mesh, local_parameter_bytes
 from trainer.record import Identity, Sources, resolved
 from trainer.saving import Saver
 from trainer.signals import StopWish, listening
+from trainer.sinks import Sinks
 from trainer.watch import Watch
 
 
@@ -43,6 +43,8 @@ class Order:
     identity: Identity
     initial: Path | None
     """Weights to begin with."""
+    sinks: Sinks = field(default_factory=Sinks)
+    """What is made of its records beside `metrics.jsonl`."""
     rewind: RewindError | None = None
     """Why it was taken back just now."""
 
@@ -104,7 +106,7 @@ def _trained(order: Order, mesh: Mesh, process: Process, wish: StopWish, heart: 
             setting.saver.finish()
             raise
         finally:
-            setting.metrics.close()
+            setting.observer.close()
 
 
 def _begun(order: Order, trained: Trained, process: Process) -> Progress:
@@ -200,6 +202,7 @@ def _setting(
 ) -> Setting:
     tokenizer = order.stream.local(TOKENIZER)
     keep_last = order.config.checkpoint.keep_last
+    observer = observed(order.sinks, order.output, order.config, order.stream.spans, process, metrics_bytes)
     return Setting(
         config=order.config,
         recipe=resolved(order.config),
@@ -211,6 +214,7 @@ def _setting(
         process=process,
         saver=Saver(order.checkpoints, tokenizer, keep_last=keep_last, process=process, group=mesh.saving),
         heart=heart,
-        metrics=MetricsLog(order.output / "metrics.jsonl" if process.leads else None, keep_bytes=metrics_bytes),
-        terminal=Terminal(sys.stdout if process.leads else None, steps=len(plan)),
+        metrics=observer.metrics,
+        terminal=observer.terminal,
+        observer=observer,
     )

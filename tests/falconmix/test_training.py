@@ -58,7 +58,7 @@ def one(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("one") / "run"
     code, shown = corpus.train(output)
     assert code == 0, shown
-    assert f"{output}: finished; curves in {output / 'curves.html'}" in shown
+    assert f"{output}: finished; report in {output / 'report.html'}" in shown
     return output
 
 

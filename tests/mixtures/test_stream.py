@@ -104,6 +104,21 @@ def test_held_out_documents_are_the_last_of_each_folder_and_never_scheduled(stre
     assert list(stream.held_out(32, 5)) == ["web"]  # code has too few
 
 
+def test_held_out_windows_name_the_folders_of_their_tokens(stream: Stream) -> None:
+    folders = {
+        token: folder
+        for folder, shards in TREE.items()
+        for shard in shards
+        for tokens in shard.values()
+        for token in tokens
+    }
+    windows = [window for of_component in stream.held_out(8, 100).values() for window in of_component]
+    for window in windows:
+        seen = dict.fromkeys(folders[token] for token in window.tokens.tolist() if token != EOD)
+        assert window.folders == tuple(seen)
+    assert {len(window.folders) for window in windows} == {1, 2}
+
+
 def test_lineage_names_the_documents_of_a_sequence(stream: Stream) -> None:
     where = {
         token: (document_id, list(tokens))

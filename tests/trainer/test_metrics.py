@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import WriteError
-from trainer.metrics import MetricsLog, Terminal, read
+from trainer.metrics import MetricsLog, Record, Terminal, read, step_line
 
 
-def record(step: int) -> dict[str, float | int | str]:
+def record(step: int) -> Record:
     return {
         "step": step,
         "stage": "one",
@@ -17,6 +17,10 @@ def record(step: int) -> dict[str, float | int | str]:
         "grad_norm": 0.5,
         "tokens": 64 * step,
         "tokens_per_second": 1000.0,
+        "tokens_per_second_per_process": 250.0,
+        "memory_bytes": 3 * 2**30,
+        "data_wait_s": 0.04,
+        "eta_stage_s": 7500.0,
     }
 
 
@@ -57,7 +61,7 @@ def test_elsewhere_than_on_a_terminal_lines_are_rare() -> None:
         terminal.step(record(step))
     terminal.line("one end")
     shown, last = stream.getvalue().splitlines()
-    assert shown.startswith("step 1/9  one  loss 2.5000")
+    assert shown == ("1/9 one loss 2.500 z 1e-04 lr 1.0e-03 grad 0.50 250 tok/s/process 3.00GiB wait 0.0s ETA 2h05m")
     assert last == "one end"
 
 
@@ -72,3 +76,53 @@ def test_on_a_terminal_the_line_renews_itself() -> None:
     terminal.step(record(2))
     assert stream.getvalue().count("\r\x1b[K") == 2
     assert "\n" not in stream.getvalue()
+
+
+def test_the_line_of_a_large_run_on_gpus_fits_into_120_columns() -> None:
+    large = record(65432) | {
+        "stage": "stage-4",
+        "tokens_per_second_per_process": 12345.6,
+        "mfu": 0.451,
+        "mfu_of": 989.4e12,
+        "memory_bytes": 131.4 * 2**30,
+        "eta_stage_s": 1051200.0,
+    }
+    line = step_line(large, steps=81920, each="GPU")
+    assert "12.3k tok/s/GPU MFU 45% of 989T 131GiB wait 0.0s ETA 12d04h" in line
+    assert len(line) < 120  # a terminal of 120 has room for one less, or the line would wrap
+
+
+def test_on_a_narrow_terminal_the_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Screen()
+    Terminal(stream, steps=9).step(record(1))
+    assert len(stream.getvalue().removeprefix("\r\x1b[K")) == 39
+
+
+def test_records_are_handed_on_and_everything_is_closed(tmp_path: Path) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.seen: list[Record] = []
+            self.closed = False
+
+        def write(self, record: Record) -> None:
+            self.seen.append(record)
+
+        def close(self) -> None:
+            self.closed = True
+            raise RuntimeError("no more")
+
+    sinks = (Kept(), Kept())
+    log = MetricsLog(tmp_path / "metrics.jsonl", keep_bytes=0, sinks=sinks)
+    log.write(record(1))
+    size = log.size()
+    log.write(record(2))
+    with pytest.raises(RuntimeError, match="no more"):
+        log.close()
+    assert [sink.seen for sink in sinks] == [[record(1), record(2)]] * 2
+    assert all(sink.closed for sink in sinks)
+    assert read(tmp_path / "metrics.jsonl", size) == [record(1)]

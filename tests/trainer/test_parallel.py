@@ -63,6 +63,7 @@ def test_losses_equal_those_of_one_process_at_every_step(two: Path, uninterrupte
     records = zip(untimed(uninterrupted), untimed(two / "whole"), strict=True)
     for our, their in records:
         assert our.keys() == their.keys()
+        assert our.get("languages", {}).keys() == their.get("languages", {}).keys()
         assert [our[key] for key in ("kind", "step", "tokens", "stage")] == [
             their[key] for key in ("kind", "step", "tokens", "stage")
         ]

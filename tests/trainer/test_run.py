@@ -52,6 +52,18 @@ def test_a_step_says_how_long_it_took_and_how_long_it_waited_for_its_data(uninte
         if record["kind"] == "step":
             tokens = record["sequences"] * {"one": 16, "two": 32}.get(record["stage"], 64)
             assert 0 <= record["data_wait_s"] <= tokens / record["tokens_per_second"] + 1e-3
+            assert record["tokens_per_second_per_process"] == record["tokens_per_second"]
+            assert record["memory_bytes"] > 10_000_000
+            assert record["sync_wait_s"] == 0
+            assert "mfu" not in record
+
+
+def test_a_step_says_how_long_its_stage_and_the_run_will_take(uninterrupted: Path) -> None:
+    steps = [record for record in metrics.read(uninterrupted / "metrics.jsonl") if record["kind"] == "step"]
+    assert all(record["eta_stage_s"] <= record["eta_run_s"] for record in steps)
+    assert [record["eta_stage_s"] == 0 for record in steps].count(True) >= 4
+    assert [steps[index - 1]["eta_stage_s"] for index in (8, 12, 17, 22)] == [0, 0, 0, 0]
+    assert steps[-1]["eta_run_s"] == 0
 
 
 def test_a_run_stopped_after_each_of_its_steps_ends_in_the_same_bits(
@@ -232,11 +244,11 @@ def test_one_process_at_a_time_trains_in_a_folder(recipe: Path, tokens: Path, ru
     assert run(recipe, stop_after=1)
 
 
-def test_it_says_what_it_is_and_where_the_curves_are(recipe: Path, run: Run, capsys: Any) -> None:
+def test_it_says_what_it_is_and_where_the_report_is(recipe: Path, run: Run, capsys: Any) -> None:
     output = run(recipe, stop_after=1)
     shown = capsys.readouterr().out
     assert "tiny: 1 process(es); the first holds 99,072 of 99,072 parameter bytes" in shown
-    assert f"curves so far in {output}/curves.html" in shown
+    assert f"report so far in {output}/report.html" in shown
 
 
 def test_another_tokenizer_beside_the_tokens_is_refused(recipe: Path, tokens: Path, tmp_path: Path) -> None:
