@@ -42,6 +42,10 @@ def _add_train(commands: Commands) -> None:
     command.add_argument(
         "--profile", type=_steps, metavar="STEP[:N]", help="profile N steps (default: 1) from STEP on into RUN/profile"
     )
+    command.add_argument(
+        "--launch", type=int, metavar="NODES", help="print the line to start on each of so many nodes, and end"
+    )
+    command.add_argument("--gpus-per-node", type=int, default=8, metavar="N", help="for --launch (default: 8)")
 
 
 def _steps(text: str) -> tuple[int, int]:
@@ -49,11 +53,6 @@ def _steps(text: str) -> tuple[int, int]:
     if not first.isdecimal() or not (count or "1").isdecimal() or not int(first) or not int(count or 1):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a step nor STEP:N, both from 1")
     return int(first), int(count or 1)
-
-    command.add_argument(
-        "--launch", type=int, metavar="NODES", help="print the line to start on each of so many nodes, and end"
-    )
-    command.add_argument("--gpus-per-node", type=int, default=8, metavar="N", help="for --launch (default: 8)")
 
 
 def _launch(options: argparse.Namespace) -> int:
