@@ -52,10 +52,12 @@ class _Sums(torch.autograd.Function):
     def forward(
         ctx: Any, logits_NV: Tensor, targets_N: Tensor, first: int, group: ProcessGroup | None
     ) -> tuple[Tensor, Tensor]:
-        largest_N = torch.cat([part.float().amax(dim=1) for part in torch.split(logits_NV, _ROWS)])
+        largest_N = torch.cat([part.amax(dim=1) for part in torch.split(logits_NV, _ROWS)]).float()
         if group is not None:
             dist.all_reduce(largest_N, ReduceOp.MAX, group)
-        both_2N = torch.stack((_summed_exponentials(logits_NV, largest_N), _own_target(logits_NV, targets_N, first)))
+        words_N, own_N = _own_targets(targets_N, first, logits_NV.shape[1])
+        found_N = torch.where(own_N, logits_NV.gather(1, words_N[:, None])[:, 0].float(), 0.0)
+        both_2N = torch.stack((_summed_exponentials(logits_NV, largest_N), found_N))
         if group is not None:
             dist.all_reduce(both_2N, ReduceOp.SUM, group)
         log_z_N = largest_N + both_2N[0].log()
@@ -69,36 +71,32 @@ class _Sums(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         logits_NV, targets_N, log_z_N = ctx.saved_tensors
         of_entropy, of_square = gradients
-        counts_N = (targets_N != IGNORED).float()
-        of_log_z_N = counts_N * (of_entropy + 2 * of_square * log_z_N)
+        of_log_z_N = (targets_N != IGNORED).float() * (of_entropy + 2 * of_square * log_z_N)
+        words_N, own_N = _own_targets(targets_N, ctx.first, logits_NV.shape[1])
+        of_target_N = torch.where(own_N, -of_entropy, 0.0)
         gradient_NV = torch.empty_like(logits_NV)
-        parts = zip(*(torch.split(t, _ROWS) for t in (logits_NV, log_z_N, of_log_z_N, gradient_NV)), strict=True)
-        for logits, log_z, weight, gradient in parts:
-            gradient.copy_((logits.float() - log_z[:, None]).exp_().mul_(weight[:, None]))
-        own_N, words_N = _own_targets(targets_N, ctx.first, logits_NV.shape[1])
-        at_targets_N = torch.where(own_N, -of_entropy, 0.0).to(gradient_NV.dtype)
-        gradient_NV.scatter_add_(1, words_N[:, None], at_targets_N[:, None])
+        rows = (logits_NV, log_z_N, of_log_z_N, words_N, of_target_N, gradient_NV)
+        for logits, log_z, weight, words, of_target, gradient in zip(*(t.split(_ROWS) for t in rows), strict=True):
+            part = torch.sub(logits, log_z[:, None]).exp_().mul_(weight[:, None])
+            # Here, in fp32: of a target that is nearly certain, p − 1 would not be left in bf16.
+            gradient.copy_(part.scatter_add_(1, words[:, None], of_target[:, None]))
         return gradient_NV, None, None, None
 
 
 def _summed_exponentials(logits_NV: Tensor, largest_N: Tensor) -> Tensor:
+    """Rows' sums of exp(logit − largest); the difference is fp32, as `largest_N` is, without a copy of the logits."""
     pairs = zip(torch.split(logits_NV, _ROWS), torch.split(largest_N, _ROWS), strict=True)
-    return torch.cat([(logits.float() - largest[:, None]).exp_().sum(dim=1) for logits, largest in pairs])
+    return torch.cat([torch.sub(logits, largest[:, None]).exp_().sum(dim=1) for logits, largest in pairs])
 
 
 def _own_targets(targets_N: Tensor, first: int, n_words: int) -> tuple[Tensor, Tensor]:
-    """Whether each row's target is one of this process's words, and which; where it is not, any that exists.
+    """Each row's target as the number of a word of this process, and whether it is one of its words; any, if not.
 
-    Rows are not picked out: how many there are would have to be known first, for which a GPU must be waited for.
+    Found without asking how many they are: a GPU would have to be waited for.
     """
     words_N = targets_N - first
-    return (words_N >= 0) & (words_N < n_words), words_N.clamp(0, n_words - 1)
-
-
-def _own_target(logits_NV: Tensor, targets_N: Tensor, first: int) -> Tensor:
-    """Each row's logit of its target, 0 where another process has it or it does not count."""
-    own_N, words_N = _own_targets(targets_N, first, logits_NV.shape[1])
-    return torch.where(own_N, logits_NV.gather(1, words_N[:, None])[:, 0].float(), 0.0)
+    own_N = (words_N >= 0) & (words_N < n_words)
+    return torch.where(own_N, words_N, 0), own_N
 
 
 def counted(targets_BT: Tensor) -> Tensor:

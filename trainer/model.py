@@ -13,14 +13,15 @@ tensors.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts, noop_context_fn
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from trainer.attention import Look, attend
 from trainer.config import ModelConfig
@@ -40,6 +41,19 @@ def rotate(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
     first, second = x_BHTC.chunk(2, dim=-1)
     rotated = torch.cat((-second, first), dim=-1)
     return (x_BHTC * cos_TC + rotated * sin_TC).to(x_BHTC.dtype)
+
+
+_KEPT: Final = {
+    "aten::mm",
+    "aten::_scaled_mm",
+    "aten::_scaled_dot_product_flash_attention",
+    "aten::_scaled_dot_product_efficient_attention",
+    "aten::_scaled_dot_product_cudnn_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "torch_attn::_varlen_attn",
+    "flash_attn::_flash_attn_varlen_forward",
+}
+"""Operations whose results selective recomputation keeps, by name: some exist only where a package is installed."""
 
 
 class Attention(nn.Module):
@@ -92,10 +106,11 @@ class Block(nn.Module):
         """[B, T, D] → [B, T, D]."""
         if self.recompute == "none" or not torch.is_grad_enabled():
             return self._computed(x_BTD, cos, sin, look)
-        kept = _keeping_products if self.recompute == "selective" else noop_context_fn
-        return checkpoint(  # type: ignore[no-any-return]
-            self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False, context_fn=kept
-        )
+        # One call for each kind: a compiler wants the context a constant, and takes the default one only left out.
+        again = partial(checkpoint, self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False)
+        if self.recompute == "selective":
+            return again(context_fn=_keeping_products)  # type: ignore[no-any-return]
+        return again()  # type: ignore[no-any-return]
 
     def _computed(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, look: Look) -> Tensor:
         normed = gathered(self.input_layernorm(x_BTD))
@@ -141,7 +156,7 @@ class Falcon2(nn.Module):
         counts by them and not from the window's start. `places_T` says where in their sequence these tokens stand,
         where other processes hold the rest of it.
         """
-        look = Look(documents=documents_BT, places=places_T, group=self.context_group)
+        look = Look.of(documents_BT, places_T, self.context_group)
         cos, sin = self._rotary(tokens_BT, positions_BT, places_T)
         x_BTD = settled(self.word_embeddings(tokens_BT))
         for block in self.h:
@@ -176,16 +191,10 @@ def divided(x_BTD: Tensor) -> Tensor:
 
 def _keeping_products() -> tuple[Any, Any]:
     """Keep what matrix products and attention gave, compute the rest again: norms, GELU, rotation, views."""
-    aten = torch.ops.aten
-    dear = {
-        aten.mm.default,
-        aten._scaled_dot_product_flash_attention.default,
-        aten._scaled_dot_product_efficient_attention.default,
-        aten._scaled_dot_product_flash_attention_for_cpu.default,
-    }
 
-    def policy(_context: object, operator: object, *_: object, **__: object) -> CheckpointPolicy:
-        return CheckpointPolicy.MUST_SAVE if operator in dear else CheckpointPolicy.PREFER_RECOMPUTE
+    def policy(_context: object, operator: torch._ops.OpOverload, *_: object, **__: object) -> CheckpointPolicy:
+        kept = operator.name() in _KEPT
+        return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
     return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return, no-untyped-call]
 

@@ -105,7 +105,7 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
     if layout.float8:
         _to_float8(model)
     if layout.compile:
-        _forget_compiled()
+        _prepare_compiling()
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if mesh.mixed else None,
         reduce_dtype=torch.float32 if mesh.mixed else None,
@@ -143,16 +143,20 @@ def _divide(model: Falcon2, over: DeviceMesh) -> None:
         parallelize_module(block, over, plan)
 
 
-def _forget_compiled() -> None:
-    """Compile in each process by itself: code in torch's cache on disk names the process group it was compiled for.
+def _prepare_compiling() -> None:
+    """Compile in each process by itself, and as often as there are shapes.
 
-    A process of another tensor group would find it, and fail with "Could not resolve the process group" or worse.
+    Code in torch's cache on disk names the process group it was compiled for: a process of another tensor group would
+    find it, and fail with "Could not resolve the process group" or worse. After eight shapes of one block (contexts,
+    widths of a micro-batch, with gradients and without) torch would go on without compiling, and without a word.
     """
+    from torch._dynamo import config as dynamo
     from torch._functorch import config as autograd
     from torch._inductor import config as inductor
 
     inductor.fx_graph_cache = False
     autograd.enable_autograd_cache = False
+    dynamo.recompile_limit = 64
 
 
 def _to_float8(model: Falcon2) -> None:

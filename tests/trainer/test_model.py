@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from trainer.attention import Look
 from trainer.config import ModelConfig, load_recipe
 from trainer.hf import falcon_config, hf_names
 from trainer.model import Attention, Falcon2, greedy, rotary_tables, rotate
@@ -65,7 +66,7 @@ def test_the_fused_projection_is_interleaved_per_group() -> None:
         attention.query_key_value.weight[group + 5 * width : group + 6 * width] = 0.0  # the values of group 1
         attention.dense.weight.copy_(torch.eye(config.hidden))
     cos, sin = rotary_tables(5, width, 10_000.0, torch.device("cpu"))
-    mixed = attention(torch.randn(1, 5, config.hidden), cos, sin).view(5, 8, width)
+    mixed = attention(torch.randn(1, 5, config.hidden), cos, sin, Look()).view(5, 8, width)
     assert mixed[:, :4].abs().min() > 0
     assert torch.equal(mixed[:, 4:], torch.zeros(5, 4, width))
 
