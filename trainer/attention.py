@@ -43,9 +43,7 @@ class Look:
     """The processes that hold the sequence together; None where this one holds all of it."""
 
     @classmethod
-    def of(
-        cls, documents_BT: Tensor | None, places_T: Tensor | None = None, group: ProcessGroup | None = None
-    ) -> Look:
+    def of(cls, documents_BT: Tensor | None, places_T: Tensor | None = None, group: ProcessGroup | None = None) -> Look:
         """What follows from each position's document (None: a window is one whole), and from where, in their
         sequences, the positions of this process stand (None: it holds all of them, in order)."""
         if group is None and documents_BT is None:
@@ -121,9 +119,7 @@ def _gathered(tensor: Tensor, dim: int, group: ProcessGroup | None) -> Tensor:
     return gathered
 
 
-def _within_documents(
-    query_BHTC: Tensor, key_BGTC: Tensor, value_BGTC: Tensor, look: Look, starts: Tensor
-) -> Tensor:
+def _within_documents(query_BHTC: Tensor, key_BGTC: Tensor, value_BGTC: Tensor, look: Look, starts: Tensor) -> Tensor:
     """Documents one after another through a kernel that knows their bounds: no mask, no work between documents."""
     B, _, T, _ = query_BHTC.shape
     packed = tuple(x.transpose(1, 2).flatten(0, 1) for x in (query_BHTC, key_BGTC, value_BGTC))

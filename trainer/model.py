@@ -107,7 +107,9 @@ class Block(nn.Module):
         if self.recompute == "none" or not torch.is_grad_enabled():
             return self._computed(x_BTD, cos, sin, look)
         # One call for each kind: a compiler wants the context a constant, and takes the default one only left out.
-        again = partial(checkpoint, self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False)
+        again = partial(
+            checkpoint, self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False
+        )
         if self.recompute == "selective":
             return again(context_fn=_keeping_products)  # type: ignore[no-any-return]
         return again()  # type: ignore[no-any-return]

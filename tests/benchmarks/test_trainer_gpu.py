@@ -12,11 +12,40 @@ import torch
 import trainer_gpu
 from trainer.config import load_recipe
 
-TINY = "--hidden 32 --heads 4 --kv-heads 2 --mlp 64 --vocab 97 --blocks 2 --tokens 64 --steps 2 --warmup 1".split()
+TINY = [
+    "--hidden",
+    "32",
+    "--heads",
+    "4",
+    "--kv-heads",
+    "2",
+    "--mlp",
+    "64",
+    "--vocab",
+    "97",
+    "--blocks",
+    "2",
+    "--tokens",
+    "64",
+    "--steps",
+    "2",
+    "--warmup",
+    "1",
+]
 
 
 def test_both_sides_train_the_same_weights_on_the_same_tokens(repository: Path) -> None:
-    command = [sys.executable, "benchmarks/trainer_gpu.py", "--device", "cpu", "--eager", "--contexts", "16", "32", *TINY]
+    command = [
+        sys.executable,
+        "benchmarks/trainer_gpu.py",
+        "--device",
+        "cpu",
+        "--eager",
+        "--contexts",
+        "16",
+        "32",
+        *TINY,
+    ]
     done = subprocess.run([*command, "--json"], cwd=repository, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     assert (figures["device"], figures["peak_tflops"], figures["blocks"]) == ("cpu", None, 2)

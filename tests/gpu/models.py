@@ -9,9 +9,7 @@ from trainer.loss import loss_sums, objective
 from trainer.model import Falcon2
 from trainer.parallel import full
 
-CONFIG = ModelConfig(
-    vocab=1_000, hidden=512, layers=2, heads=4, kv_heads=2, mlp=1_024, norm_eps=1e-5, init_std=0.06
-)
+CONFIG = ModelConfig(vocab=1_000, hidden=512, layers=2, heads=4, kv_heads=2, mlp=1_024, norm_eps=1e-5, init_std=0.06)
 CONTEXT = 192
 
 

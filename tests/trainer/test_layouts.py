@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,15 +41,20 @@ def launch(
         script = repository / "tests" / "trainer" / program
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4", str(script)]
         environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
+        process = subprocess.Popen(
             [*command, recipe, tokens, output, *names],
             env=environment,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=timeout_s,
+            start_new_session=True,  # so that its four processes can be ended with it
         )
-        assert done.returncode == 0, done.stderr[-4000:]
+        try:
+            _, error = process.communicate(timeout=timeout_s)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        assert process.returncode == 0, error[-4000:]
         return output
 
     return launched
