@@ -11,9 +11,9 @@ It is written last: only shards that it names are ever read. Folders and shards 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,4 +137,8 @@ def _parse(content: dict[str, Any]) -> Catalogue:
 
 
 def _matches(name: list[str], pattern: list[str]) -> bool:
-    return len(name) == len(pattern) and all(fnmatchcase(*pair) for pair in zip(name, pattern, strict=True))
+    """`*` alone stands for anything: names of folders may hold the other signs that a shell would expand."""
+    if len(name) != len(pattern):
+        return False
+    literal = (re.escape(part).replace(r"\*", ".*") for part in pattern)
+    return all(re.fullmatch(part, ours, re.DOTALL) for part, ours in zip(literal, name, strict=True))
