@@ -110,7 +110,7 @@ def survey(token_root: Path, shards: Iterable[tuple[Path, str]]) -> Catalogue:
     if not headers:
         raise TokenFileError(f"{token_root}: no token files; give `falconmix tokenize` at least one shard")
     first_path, _, first = headers[0]
-    folders: dict[str, tuple[Shard, ...]] = {}
+    folders: dict[str, list[Shard]] = {}
     for path, source, header in headers:
         if header.tokenizer != first.tokenizer:
             raise TokenizerError(
@@ -125,8 +125,13 @@ def survey(token_root: Path, shards: Iterable[tuple[Path, str]]) -> Catalogue:
             skipped=header.skipped,
             job=header.job,
         )
-        folders[folder] = (*folders.get(folder, ()), shard)
-    return Catalogue(tokenizer=first.tokenizer, vocab_size=first.vocab_size, eod_id=first.eod_id, folders=folders)
+        folders.setdefault(folder, []).append(shard)
+    return Catalogue(
+        tokenizer=first.tokenizer,
+        vocab_size=first.vocab_size,
+        eod_id=first.eod_id,
+        folders={folder: tuple(shards) for folder, shards in folders.items()},
+    )
 
 
 def _parse(content: dict[str, Any]) -> Catalogue:
