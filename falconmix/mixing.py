@@ -52,7 +52,7 @@ def _add_tokenize(commands: Commands) -> None:
 
 
 def _tokenize(options: argparse.Namespace) -> int:
-    from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize
+    from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize, remove_drafts
     from mixtures.tokenization import Rules
     from mixtures.tokenizer import open_tokenizer
     from pipeline.lock import locked
@@ -65,6 +65,7 @@ def _tokenize(options: argparse.Namespace) -> int:
     rules = Rules(url_key=url_key, decontamination=evaluation)
     jobs = plan_tokenize([path.absolute() for path in options.inputs], token_root, tokenizer, rules)
     with locked(token_root):
+        remove_drafts(token_root)
         installed = install_tokenizer(tokenizer, token_root)
         left = [job for job in jobs if not is_done(job)]
         if left:

@@ -11,9 +11,9 @@ It is written last: only shards that it names are ever read. Folders and shards 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,7 +110,7 @@ def survey(token_root: Path, shards: Iterable[tuple[Path, str]]) -> Catalogue:
     if not headers:
         raise TokenFileError(f"{token_root}: no token files; give `falconmix tokenize` at least one shard")
     first_path, _, first = headers[0]
-    folders: dict[str, tuple[Shard, ...]] = {}
+    folders: dict[str, list[Shard]] = {}
     for path, source, header in headers:
         if header.tokenizer != first.tokenizer:
             raise TokenizerError(
@@ -125,8 +125,13 @@ def survey(token_root: Path, shards: Iterable[tuple[Path, str]]) -> Catalogue:
             skipped=header.skipped,
             job=header.job,
         )
-        folders[folder] = (*folders.get(folder, ()), shard)
-    return Catalogue(tokenizer=first.tokenizer, vocab_size=first.vocab_size, eod_id=first.eod_id, folders=folders)
+        folders.setdefault(folder, []).append(shard)
+    return Catalogue(
+        tokenizer=first.tokenizer,
+        vocab_size=first.vocab_size,
+        eod_id=first.eod_id,
+        folders={folder: tuple(shards) for folder, shards in folders.items()},
+    )
 
 
 def _parse(content: dict[str, Any]) -> Catalogue:
@@ -137,4 +142,8 @@ def _parse(content: dict[str, Any]) -> Catalogue:
 
 
 def _matches(name: list[str], pattern: list[str]) -> bool:
-    return len(name) == len(pattern) and all(fnmatchcase(*pair) for pair in zip(name, pattern, strict=True))
+    """`*` alone stands for anything: names of folders may hold the other signs that a shell would expand."""
+    if len(name) != len(pattern):
+        return False
+    literal = (re.escape(part).replace(r"\*", ".*") for part in pattern)
+    return all(re.fullmatch(part, ours, re.DOTALL) for part, ours in zip(literal, name, strict=True))

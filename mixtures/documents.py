@@ -117,7 +117,7 @@ def _read_json_lines(path: Path, text_column: str, id_column: str) -> Iterator[B
         text = row.get(text_column)
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: no text under {text_column!r}; each line needs it")
-        rows.append(_kept(row) | {"id": _id(path, number, row.get(id_column))})
+        rows.append(_kept(path, number, row) | {"id": _id(path, number, row.get(id_column))})
         texts.append(_without_surrogates(text))
         if len(rows) == _BATCH:
             yield _json_batch(rows, texts)
@@ -131,7 +131,7 @@ def _json_batch(rows: list[dict[str, Any]], texts: list[str]) -> Batch:
     return Batch(ids=[row["id"] for row in rows], texts=texts, columns=columns)
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
+def _kept(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
     """Values under known names, as far as they are of the type that the name stands for."""
     kept = dict[str, Any]()
     for field in JSON_COLUMNS:
@@ -139,6 +139,8 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and field.type == pa.string():
             kept[field.name] = _without_surrogates(value)
         elif isinstance(value, int) and not isinstance(value, bool) and field.type == pa.int64():
+            if value.bit_length() > 63:
+                raise InputError(f"{path}:{number}: {field.name!r} needs more than 64 bits; correct it or leave it out")
             kept[field.name] = value
     return kept
 
@@ -157,7 +159,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}:{number}: not JSON ({error}); each line is one object") from error
     if not isinstance(row, dict):
         raise InputError(f"{path}:{number}: not an object; each line is one object")

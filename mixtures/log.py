@@ -53,7 +53,9 @@ class MaskedDocuments:
         content = _read(self.file)
         if hashlib.blake2b(content, digest_size=16).hexdigest() != self.digest:
             raise RecipeError(f"{self.file}: changed while it was in use; add a new entry to the log for a new list")
-        return frozenset(content.decode("utf-8", "replace").split())
+        # By lines, not by words: an id may hold spaces. Windows' editors put a mark in front and \r behind.
+        lines = (line.strip() for line in content.decode("utf-8-sig", "replace").split("\n"))
+        return frozenset(line for line in lines if line)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from mixtures.errors import RecipeError
 from mixtures.interleave import Interleaving, integer_weights
@@ -105,6 +106,14 @@ class Schedule:
 
     def sequences(self, stage: int) -> dict[str, int]:
         """Number of sequences that each component gives to a stage."""
+        return dict(self._sequences[stage])
+
+    @cached_property
+    def _sequences(self) -> tuple[dict[str, int], ...]:
+        # Once: it is asked for by every component, and each answer takes a look at all of them.
+        return tuple(self._sequences_of(span.index) for span in self.spans)
+
+    def _sequences_of(self, stage: int) -> dict[str, int]:
         found: dict[str, int] = {}
         for segment in self.of_stage(stage):
             for name in segment.interleaving.names:
@@ -114,7 +123,7 @@ class Schedule:
 
     def tokens(self, component: str) -> int:
         """Tokens that all stages together draw from `component`."""
-        return sum(self.sequences(span.index).get(component, 0) * span.context for span in self.spans)
+        return sum(self._sequences[span.index].get(component, 0) * span.context for span in self.spans)
 
     def position(self, component: str, context: int, count: int) -> int | None:
         """Where the window stands that is the `count`-th (from 0) of a component under a context; None: nowhere."""

@@ -1,6 +1,7 @@
 """Which shards there are to tokenise, and what lies under the token root when all are done.
 
 tokenizer = open_tokenizer("tokenizer.json")
+remove_drafts(tokens)
 install_tokenizer(tokenizer, tokens)
 jobs = plan_tokenize([out], tokens, tokenizer)
 for job in jobs:                      # in any order, anywhere
@@ -75,6 +76,12 @@ def is_done(job: TokenizeJob) -> bool:
         return False
     beside = [columns_path(job.output), *([hits_path(job.output)] if job.rules.decontamination else [])]
     return all(path.exists() for path in beside) and header.job == fingerprint(job)
+
+
+def remove_drafts(token_root: Path) -> None:
+    """Delete what writers that were killed left behind; nobody else may be writing below the root."""
+    for draft in token_root.rglob(".*.part"):
+        draft.unlink(missing_ok=True)
 
 
 def finish(jobs: Sequence[TokenizeJob], token_root: Path) -> Catalogue:

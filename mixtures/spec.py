@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +55,11 @@ class Group:
 
     def parts(self) -> dict[str, Fraction]:
         """Share of each component; the sum is 1."""
+        return dict(self._parts)
+
+    @cached_property
+    def _parts(self) -> dict[str, Fraction]:
+        # Once: a rule's powers are reckoned in many digits, and every component asks for its share in every stage.
         shares: Mapping[str, Fraction | int] = self.shares or {}
         if self.proportional is not None:
             rule = self.proportional

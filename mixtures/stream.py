@@ -175,7 +175,8 @@ class Stream:
     def positions(self, component: str, file: str, first: int, end: int) -> list[int]:
         """Where, in the whole training, tokens `first` up to `end` of a token file are seen, ascending."""
         supply, found = self._supplies[component], set[int]()
-        for context in {span.context for span in self.spans}:
+        # Under a context in which nothing is drawn from the component there may be no plan of its windows.
+        for context in {s.context for s in self.schedule.segments if component in s.interleaving.names}:
             windows = self._windows(component, context)
             held = {w for start, stop in supply.train.ranges(file, first, end) for w in windows.holding(start, stop)}
             for window in held:

@@ -109,7 +109,7 @@ class _Draft:
         self._file.seek(HEADER.itemsize)
         with ColumnWriter(columns_path(job.output), columns_of(job.source, text_column=rules.text_column)) as columns:
             for batch in read_documents(job.source, text_column=rules.text_column, id_column=rules.id_column):
-                kept, masked = self._held_against(against, batch) if against else (batch, frozenset[str]())
+                kept, masked = self._held_against(against, batch) if against else (batch, frozenset[int]())
                 columns.write(kept.columns)
                 self._write(kept, masked)
         if against:
@@ -118,21 +118,20 @@ class _Draft:
             hits_path(job.output).unlink(missing_ok=True)  # of an earlier run, and no longer true
         return self._index
 
-    def _held_against(self, against: Decontaminator, batch: Batch) -> tuple[Batch, frozenset[str]]:
-        """The documents that are kept, and the ids of those of them that count for nothing in the loss."""
+    def _held_against(self, against: Decontaminator, batch: Batch) -> tuple[Batch, frozenset[int]]:
+        """The documents that are kept, and which of them, by number, count for nothing in the loss."""
         verdicts = against.check(batch.ids, batch.texts)
         self._found += [verdict for verdict in verdicts if verdict]
         actions = [verdict.action if verdict else "keep" for verdict in verdicts]
-        kept = batch.taken([row for row, action in enumerate(actions) if action != "drop"])
-        pairs = zip(batch.ids, actions, strict=True)
-        return kept, frozenset(document_id for document_id, action in pairs if action == "mask")
+        rows = [row for row, action in enumerate(actions) if action != "drop"]
+        return batch.taken(rows), frozenset(i for i, row in enumerate(rows) if actions[row] == "mask")
 
-    def _write(self, batch: Batch, masked: frozenset[str]) -> None:
+    def _write(self, batch: Batch, masked: frozenset[int]) -> None:
         skipped = _skipped(self._job, batch, self._tokenizer)
         urls = [self._job.rules.url_key(url) if url else None for url in batch.column("url")]
         for i, tokens in enumerate(self._tokenizer.encode_batch(batch.texts)):
             n_tokens = len(tokens) + 1
-            passed_over = n_tokens if batch.ids[i] in masked else skipped[i]
+            passed_over = n_tokens if i in masked else skipped[i]
             self._file.write(tokens.tobytes() + self._eod)
             self._index.add(batch.ids[i], n_tokens, skipped=passed_over, url=urls[i])
             self.text_bytes += len(batch.texts[i].encode())

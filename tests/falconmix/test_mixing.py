@@ -73,6 +73,7 @@ def test_any_number_of_workers_and_any_interruption_give_the_same_files_once(
     shutil.copytree(one, two)
     os.truncate(two / "code" / "code.tokens", 900)
     (two / "special" / "special.documents").unlink()
+    (two / "code" / ".code.tokens.4194304.part").write_bytes(b"of a process that was killed")
     shutil.rmtree(two / "technical")
     (two / "tokens.json").unlink()
     code, out, _ = falconmix(*command, two, "--workers", "2")

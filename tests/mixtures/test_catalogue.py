@@ -26,6 +26,14 @@ def test_folders_are_matched_segment_by_segment(root: Path) -> None:
     assert [shard.documents for shard in catalogue.folders["web/lang=de"]] == [1, 2]
 
 
+def test_nothing_but_the_asterisk_is_special(write_root: Callable[..., Path], tmp_path: Path) -> None:
+    catalogue = read_catalogue(write_root(tmp_path / "odd", {"web [1]": [{"a": [1]}], "web ?": [{"b": [2]}]}))
+    assert catalogue.matching("web [1]") == ["web [1]"]
+    assert catalogue.matching("web ?") == ["web ?"]
+    assert catalogue.matching("w*[*]") == ["web [1]"]
+    assert catalogue.matching("*") == ["web ?", "web [1]"]
+
+
 def test_writing_what_was_read_gives_the_same_bytes(root: Path) -> None:
     before = (root / "tokens.json").read_bytes()
     write_catalogue(root, read_catalogue(root))

@@ -71,6 +71,8 @@ def test_half_surrogates_become_replacement_characters(tmp_path: Path) -> None:
         ("[1]", r"d\.jsonl:2: not an object"),
         ('{"body": "x"}', r"d\.jsonl:2: no text under 'text'; each line needs it"),
         ('{"text": null}', r"d\.jsonl:2: no text under 'text'"),
+        ('{"text": "x", "warc_offset": 9223372036854775808}', r"d\.jsonl:2: 'warc_offset' needs more than 64 bits"),
+        ('{"text": "x", "y": ' + "[" * 100_000 + "]" * 100_000 + "}", r"d\.jsonl:2: not JSON \(maximum recursion"),
     ],
 )
 def test_a_broken_line_is_named(line: str, message: str, tmp_path: Path) -> None:

@@ -187,3 +187,18 @@ def test_where_tokens_of_a_document_are_seen(root: Path) -> None:
         for (file, document), positions in seen.items():
             first, end = stream.span_of(file, document)
             assert stream.positions("web", file, first, end) == sorted(set(positions))
+
+
+def test_where_tokens_are_seen_of_a_component_that_not_all_contexts_draw_from(root: Path) -> None:
+    late = {"name": "late", "kind": "other", "tokens": ["web"], "max_epochs": 100}
+    late["where"] = [{"column": "language", "one_of": ["de"]}]
+    given = source(packing="best_fit")
+    given["components"].append(late)
+    given["stages"][1]["weights"] = {"late": 1}
+    made = load(Mixture, given)
+    make_plans(made, root)
+    stream = Stream.open(made, root)
+    for name, span in zip(("web", "late"), stream.spans, strict=True):
+        seen = [p for p in range(span.first, span.end) if "1.0" in {part.part.id for part in stream.documents(p)}]
+        assert seen
+        assert stream.positions(name, "web/part-00001.tokens", *stream.span_of("web/part-00001.tokens", 0)) == seen

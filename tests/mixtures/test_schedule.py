@@ -1,12 +1,15 @@
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixtures import spec
 from mixtures.errors import RecipeError
+from mixtures.interleave import Interleaving
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture, load_mixture
 from mixtures.strict import load
@@ -117,3 +120,21 @@ def test_golden_schedule_of_falcon2() -> None:
 def test_recipes_are_readable_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(Schedule(load_mixture("demo"))) == 6252
+
+
+def test_each_share_is_reckoned_once_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a stream asks for every component: with hundreds of them, reckoning all for each would take minutes."""
+    calls = Counter[str]()
+    counted, divided = Interleaving.count_before, spec.proportional
+    monkeypatch.setattr(Interleaving, "count_before", lambda *a: (calls.update(["count"]), counted(*a))[1])
+    monkeypatch.setattr(spec, "proportional", lambda *a: (calls.update(["divide"]), divided(*a))[1])
+    names = [f"c{i}" for i in range(20)]
+    components = [{"name": n, "kind": "other", "tokens": [n], "max_epochs": 1} for n in names]
+    group = {"name": "g", "out_of": 100, "proportional": {"sizes": dict.fromkeys(names, 5), "temperature": 3}}
+    stages = [{"name": s, "context": c, "tokens": 4000, "weights": {"g": 1}} for s, c in (("one", 4), ("two", 8))]
+    source = {"name": "m", "seed": 1, "held_out": 0, "components": components, "groups": [group], "stages": stages}
+    schedule = Schedule(load(Mixture, source))
+    calls["count"] = 0  # how many were drawn before each stage was reckoned as well
+    assert all(schedule.sequences(0)[name] == 50 for name in names)
+    assert all(schedule.tokens(name) == 400 for name in names)
+    assert calls == {"count": 2 * len(names), "divide": 1}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError
+from mixtures.log import MaskedDocuments
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture, load_mixture
 from mixtures.strict import load
@@ -160,3 +161,10 @@ def test_a_list_of_documents_is_read_beside_the_recipe_and_fixed(tmp_path: Path)
     listed.unlink()
     with pytest.raises(RecipeError, match=r"removed\.txt: cannot be read"):
         load_mixture(recipe)
+
+
+def test_a_list_of_documents_has_one_id_a_line_whatever_is_in_it(tmp_path: Path) -> None:
+    """Ids are anybody's: one with a space in it, taken for two, would go on being learned from."""
+    path = tmp_path / "removed.txt"
+    path.write_bytes("\ufeffENG19150 Buchan\r\n\r\n https://example.org/a b \r\nlast".encode())
+    assert MaskedDocuments.of_file(path).ids() == {"ENG19150 Buchan", "https://example.org/a b", "last"}

@@ -253,3 +253,17 @@ def test_documents_that_share_ngrams_with_evaluation_sets(
     assert not is_done(plain)
     hits_path(job.output).unlink()
     assert not is_done(job)
+
+
+def test_a_masked_document_does_not_mask_another_of_the_same_id(
+    tmp_path: Path, tokenizer: Tokenizer, write_jsonl: Callable[..., Path]
+) -> None:
+    item = "the lamplighter counted nine and twenty windows before the snow began to fall"
+    (tmp_path / "set.txt").write_text(item)
+    source = write_jsonl(tmp_path / "d.jsonl", [{"id": "a", "text": text} for text in ("A day.", item, "A night.")])
+    rules = Rules(decontamination=plan_decontamination([tmp_path / "set.txt"], on_hit="mask"))
+    install_tokenizer(tokenizer, tmp_path / "t")
+    (job,) = plan_tokenize([source], tmp_path / "t", tokenizer, rules)
+    tokenize_shard(job)
+    documents = open_documents(job.output, open_tokens(job.output).header)
+    assert [skipped > 0 for skipped in documents.skipped.tolist()] == [False, True, False]
