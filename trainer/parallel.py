@@ -69,8 +69,8 @@ class Mesh:
     """Whether they compute in bf16 and reduce gradients in fp32, as on GPUs; else all is fp32."""
 
     @classmethod
-    def of(cls, sizes: tuple[int, int, int, int], device_type: str) -> Mesh:
-        """The mesh for as many replicas, shards, contexts and tensor ranks."""
+    def of(cls, sizes: tuple[int, int, int, int], device_type: str, *, saving: str = "gloo") -> Mesh:
+        """The mesh for as many replicas, shards, contexts and tensor ranks; `saving` is that group's backend."""
         replicate, shard, context, tensor = sizes
         names = ("replicate", "parameters", "tensor")
         whole = init_device_mesh(device_type, (replicate, shard * context, tensor), mesh_dim_names=names)
@@ -79,7 +79,7 @@ class Mesh:
             whole=whole,
             context=parted["context"].get_group() if parted is not None else None,
             losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
-            saving=dist.new_group(backend="gloo") if whole.size() > 1 else None,
+            saving=dist.new_group(backend=saving) if whole.size() > 1 else None,
             mixed=device_type == "cuda",
         )
 

@@ -93,7 +93,7 @@ def run(order: Order) -> Seen:
     rank = order.data_rank * layout.context * layout.tensor
     process = Process(rank=rank, world=order.world, device_type="meta").laid_out(layout)
     dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=order.world)
-    mesh = replace(Mesh.of(layout.sizes(order.world), "cpu"), mixed=order.mixed)
+    mesh = replace(Mesh.of(layout.sizes(order.world), "cpu", saving="fake"), mixed=order.mixed)
     small, model = (_laid_out(order, mesh, process, layers) for layers in (2, order.config.model.layers))
     with FakeTensorMode(allow_non_fake_inputs=True):
         batch = _batch(order, process)
