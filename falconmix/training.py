@@ -48,13 +48,6 @@ def _add_train(commands: Commands) -> None:
     command.add_argument("--gpus-per-node", type=int, default=8, metavar="N", help="for --launch (default: 8)")
 
 
-def _steps(text: str) -> tuple[int, int]:
-    first, _, count = text.partition(":")
-    if not first.isdecimal() or not (count or "1").isdecimal() or not int(first) or not int(count or 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a step nor STEP:N, both from 1")
-    return int(first), int(count or 1)
-
-
 def _launch(options: argparse.Namespace) -> int:
     from trainer.config import load_recipe
     from trainer.launch import Launch, torchrun_line
@@ -62,8 +55,17 @@ def _launch(options: argparse.Namespace) -> int:
     launch = Launch(nodes=options.launch, gpus_per_node=options.gpus_per_node)
     arguments = [options.recipe, "--tokens", options.tokens, "--output", str(options.output)]
     arguments += ["--from", str(options.initial)] if options.initial else []
+    arguments += ["--no-tensorboard"] if options.no_tensorboard else []
+    arguments += ["--wandb", options.wandb] if options.wandb else []
     print(torchrun_line(launch, load_recipe(options.recipe).layout, arguments))
     return 0
+
+
+def _steps(text: str) -> tuple[int, int]:
+    first, colon, count = text.partition(":")
+    if not (first.isdecimal() and int(first)) or (colon and not (count.isdecimal() and int(count))):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a step nor STEP:N, both from 1")
+    return int(first), int(count or 1)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from typing import Final
 from trainer import metrics
 from trainer.metrics import Record
 from trainer.pace import duration
+from trainer.scalars import ALARMING
 
 _STAGES: Final = (
     "stage",
@@ -55,7 +56,7 @@ def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
     page = Template((resources.files("trainer") / "report.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         summary=f"{len(steps):,} steps, {steps[-1]['tokens']:,} tokens; last training loss {steps[-1]['loss']:.3f}.",
-        figure=figure(steps, held_out, events_of(records)),
+        figure=figure(steps, held_out, [e for e in events_of(records) if e["kind"] in ALARMING]),
         thinned=thinned if len(steps) > POINTS else "Every step is drawn.",
         memory="most that was allocated at once on its GPU" if "mfu" in steps[-1] else "what it had resident",
         mfu=_denominators(steps),
@@ -88,7 +89,7 @@ def stages_of(records: Iterable[Record]) -> list[str]:
 
 
 def events_of(records: Iterable[Record]) -> list[Record]:
-    """Rewinds, spikes and the like, each with the tokens seen before it."""
+    """Rewinds, spikes, changes of the rotary base and the like, each with the tokens seen before it."""
     tokens, found = 0, []
     for record in records:
         tokens = record.get("tokens", tokens)

@@ -31,8 +31,12 @@ def scalars(record: dict[str, Any]) -> dict[str, float]:
     return {}
 
 
+ALARMING: Final = ("rewind", "spike")
+"""Kinds of records that somebody should look at."""
+
+
 def event(record: dict[str, Any]) -> str | None:
-    """What happened, in words, where a record has no figures: a rewind, a spike."""
+    """What happened, in words, where a record has no figures: a rewind, a spike, a new rotary base."""
     if record["kind"] in ("step", "held_out", "stragglers"):
         return None
     said = (f"{name} {value}" for name, value in record.items() if name not in ("kind", "step"))

@@ -14,7 +14,7 @@ import wandb
 
 from trainer.errors import MismatchError, writing
 from trainer.metrics import Record
-from trainer.scalars import event, scalars
+from trainer.scalars import ALARMING, event, scalars
 
 
 class WandB:
@@ -41,14 +41,14 @@ class WandB:
         self._run.define_metric("*", step_metric="tokens")
 
     def write(self, record: Record) -> None:
-        """Log a record's figures; what happened is an alert."""
+        """Log a record's figures; what is alarming is an alert."""
         figures = scalars(record)
         if figures:
             # What is measured before a stage's first step goes with that: a run that goes on there has passed the last.
             step = record["step"] + (record.get("at") == "start")
             self._run.log(figures | {"tokens": record["tokens"]}, step=step)
         said = event(record)
-        if said is not None:
+        if said is not None and record["kind"] in ALARMING:
             self._run.alert(title=record["kind"], text=said)
 
     def close(self) -> None:

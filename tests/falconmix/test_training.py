@@ -59,6 +59,7 @@ def one(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, shown = corpus.train(output)
     assert code == 0, shown
     assert f"{output}: finished; report in {output / 'report.html'}" in shown
+    assert list(output.glob("tensorboard/steps/events*"))
     return output
 
 
@@ -212,3 +213,18 @@ def test_begun_with_given_weights(corpus: Corpus, one: Path, tmp_path: Path) -> 
     assert code == 2 and "differs in initial" in shown
     code, shown = corpus.train(tmp_path / "new", "--from", str(tmp_path / "none"))
     assert code == 2 and "no such folder" in shown
+
+
+@pytest.mark.parametrize("steps", ["0", "3:0", "three", "3:", "-1:2"])
+def test_a_profile_is_asked_for_by_its_first_step_and_how_many(corpus: Corpus, tmp_path: Path, steps: str) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        corpus.train(tmp_path / "run", f"--profile={steps}")
+    assert refusal.value.code == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_looks_on_is_chosen_on_the_command_line(corpus: Corpus, tmp_path: Path) -> None:
+    code, shown = corpus.train(tmp_path / "run", "--no-tensorboard", "--profile", "2:2")
+    assert code == 0, shown
+    assert not (tmp_path / "run" / "tensorboard").exists()
+    assert (tmp_path / "run" / "profile" / "steps-2-3.txt").exists()
