@@ -79,7 +79,7 @@ class Mesh:
             whole=whole,
             context=parted["context"].get_group() if parted is not None else None,
             losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
-            saving=dist.new_group(backend="gloo") if whole.size() > 1 else None,
+            saving=dist.new_group(backend="gloo") if whole.size() > 1 and dist.get_backend() != "fake" else None,
             mixed=device_type == "cuda",
         )
 

@@ -1,7 +1,7 @@
 """The model on a GPU: bf16, documents, compiled, recomputed, float8; parameter by parameter.
 
-A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back, gradients are off by 2.4e-2 of their
-norm at most (on a CPU). Allowed is twice that: what these tests are to find is off by far more.
+A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back, gradients are off by 2.4e-2 of
+their norm at most (on a CPU). Allowed is twice that: what these tests are to find is off by far more.
 """
 
 from importlib.util import find_spec
