@@ -5,15 +5,14 @@
 
 Whole width, fewer blocks (`--blocks`): one GPU has no room for 60 of them with their moments. Both sides have the same
 initial weights, the same tokens (documents are not parted), the same FSDP2 with fp32 weights, bf16 arithmetic and fp32
-gradients, the same clipping, the same fused AdamW, and are compiled block by block in the same way where it says so. A step
-is `--tokens` tokens in one forward pass. The peer computes its loss as `FalconForCausalLM` does; ours has z-loss in addition.
-`first_loss` shows that both compute the same. A variant that fails, for want of memory or of a package, is named with its
-error and left out.
+gradients, the same clipping and the same fused AdamW, and are compiled block by block in the same way where it says so.
+A step is `--tokens` tokens in one forward pass. The peer computes its loss as `FalconForCausalLM` does; ours has z-loss
+in addition. `first_loss` shows that both compute the same. A variant that fails, for want of memory or of a package, is
+named with its error and left out.
 
 Milliseconds are the median of `--steps` steps after `--warmup`, the device waited for after each. MFU is the model's
-operations over those that the GPU could do (dense bf16, by its name, or `--peak-tflops`): 6 for each token and parameter it
-is multiplied with, head included and embedding not, and 12 · hidden for each layer and pair of a token and one before it.
-What is computed again does not count. Peak memory is what torch allocated at most. `ratio` is our fastest variant in bf16
+operations, counted as `trainer.flops` says, over those that the GPU could do (`mfu_of`: dense bf16, by its name or by
+`--peak-tflops`). Peak memory is what torch allocated at most. `ratio` is our fastest variant in bf16
 beside the peer's fastest, `like_for_like` the same with both compiled or both not.
 
 `--device cpu` shows that the program works; its figures mean nothing, and there is no MFU among them. Needs torch,
@@ -46,6 +45,7 @@ if __name__ == "__main__":
 
 from trainer.build import blank, initialise
 from trainer.config import ModelConfig, StageConfig, TrainConfig, load_recipe
+from trainer.flops import CONVENTION, flops_per_token, peak_flops
 from trainer.hf_config import falcon_config
 from trainer.layout import Layout, Process
 from trainer.loss import loss_sums, objective
@@ -54,16 +54,6 @@ from trainer.parallel import Mesh, full, joined
 
 RECIPE: Final = "falcon2-11b"
 RATE: Final = 1e-4
-PEAKS: Final = {
-    "H200": 989.4,
-    "H100 PCIe": 756.5,
-    "H100 NVL": 835.5,
-    "H100": 989.4,
-    "A100": 312.0,
-    "L40S": 362.05,
-    "B200": 2250.0,
-}
-"""TFLOP/s in bf16, dense, by NVIDIA's data sheets; the first whose name is part of the device's."""
 Figures = dict[str, Any]
 Step = Callable[[], Tensor]
 """Takes one step and returns its loss, before it."""
@@ -113,7 +103,7 @@ def main() -> None:
         for variant in variants(options):
             for context, figures in measured(bench, variant).items():
                 contexts[context].append(figures)
-    peak, source = peak_of(options)
+    peak, source = peak_asked_for(options)
     figures = {
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
         "torch": torch.__version__,
@@ -121,8 +111,9 @@ def main() -> None:
         "hidden": config.model.hidden,
         "parameters": sum(tensor.numel() for tensor in bench.weights.values()),
         "recompute": options.recompute,
-        "peak_tflops": peak,
+        "mfu_of": peak,
         "peak_source": source,
+        "convention": CONVENTION,
         "contexts": [summary(context, found, config.model, peak) for context, found in contexts.items()],
     }
     print_figures(figures)
@@ -243,9 +234,7 @@ def our_step(bench: Bench, model: nn.Module, optimizer: torch.optim.Optimizer, c
 
     def step() -> Tensor:
         sums = loss_sums(model(inputs), targets)
-        torch.autograd.backward(
-            objective(sums, step_tokens=targets.numel(), z_loss=bench.config.optim.z_loss, world=1)
-        )
+        torch.autograd.backward(objective(sums, step_tokens=targets.numel(), z_loss=bench.config.optim.z_loss, world=1))
         _update(bench, model, optimizer)
         return sums.cross_entropy / targets.numel()
 
@@ -303,24 +292,15 @@ def timed(step: Step, bench: Bench, variant: Variant, context: int) -> Figures:
     }
 
 
-def flops_per_token(model: ModelConfig, context: int) -> float:
-    """Operations that the model asks for, there and back, a multiplication and its addition counted as two."""
-    keys = model.kv_heads * model.head_width
-    matrices = model.hidden * (2 * model.hidden + 2 * keys + 2 * model.mlp)
-    return 6 * (model.layers * matrices + model.vocab * model.hidden) + 12 * model.layers * model.hidden * context / 2
-
-
-def peak_of(options: argparse.Namespace) -> tuple[float | None, str]:
-    """TFLOP/s that MFU is a share of, and where they come from; None on a CPU and for a GPU that is not known."""
+def peak_asked_for(options: argparse.Namespace) -> tuple[float | None, str]:
+    """FLOP/s that MFU is a share of, and where they come from; None on a CPU and for a GPU that is not known."""
     if options.device != "cuda":
         return None, "a CPU: no MFU"
     if options.peak_tflops is not None:
-        return options.peak_tflops, "--peak-tflops"
+        return options.peak_tflops * 1e12, "--peak-tflops"
     name = torch.cuda.get_device_name()
-    for known, tflops in PEAKS.items():
-        if known in name:
-            return tflops, f"{known}, dense bf16, NVIDIA's data sheet"
-    return None, f"{name} is not known: give --peak-tflops"
+    peak = peak_flops(name)
+    return peak, f"{name}, dense bf16" if peak else f"{name} is not known: give --peak-tflops"
 
 
 def summary(context: int, found: list[Figures], model: ModelConfig, peak: float | None) -> Figures:
@@ -328,7 +308,7 @@ def summary(context: int, found: list[Figures], model: ModelConfig, peak: float 
     flops = flops_per_token(model, context)
     done = [figures for figures in found if "error" not in figures]
     for figures in done:
-        figures["mfu"] = None if peak is None else figures["tokens_per_s"] * flops / (peak * 1e12)
+        figures["mfu"] = None if peak is None else figures["tokens_per_s"] * flops / peak
     return {
         "context": context,
         "flops_per_token": flops,
@@ -371,7 +351,8 @@ def print_figures(figures: Figures) -> None:
     """The figures for reading."""
     print(
         f"{figures['device']}: {figures['blocks']} blocks of width {figures['hidden']:,}, "
-        f"{figures['parameters']:,} parameters; peak {figures['peak_tflops']} TFLOP/s ({figures['peak_source']})"
+        f"{figures['parameters']:,} parameters; {figures['peak_source']}"
+        + (f": {figures['mfu_of'] / 1e12:g} TFLOP/s" if figures["mfu_of"] else "")
     )
     for row in figures["contexts"]:
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"

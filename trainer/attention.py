@@ -73,7 +73,7 @@ class Look:
 
 @cache
 def document_kernel() -> Kernel | None:
-    """Whose kernel for documents is installed: flash-attn's, else torch's where it is new enough for grouped queries."""
+    """Whose kernel for documents is installed: flash-attn's, or torch's if it is new enough for grouped queries."""
     if find_spec("flash_attn") is not None:
         return "flash_attn"
     if find_spec("torch.nn.attention.varlen") is None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from mixtures.schedule import StageSpan
@@ -129,4 +128,6 @@ def _memory_bytes(process: Process) -> int:
         most = torch.cuda.max_memory_allocated(process.device)
         torch.cuda.reset_peak_memory_stats(process.device)
         return most
+    import psutil  # a bare GPU machine goes without it
+
     return int(psutil.Process().memory_info().rss)

@@ -11,6 +11,7 @@ import torch
 
 import trainer_gpu
 from trainer.config import load_recipe
+from trainer.flops import flops_per_token
 
 TINY = [
     "--hidden",
@@ -48,7 +49,7 @@ def test_both_sides_train_the_same_weights_on_the_same_tokens(repository: Path) 
     ]
     done = subprocess.run([*command, "--json"], cwd=repository, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert (figures["device"], figures["peak_tflops"], figures["blocks"]) == ("cpu", None, 2)
+    assert (figures["device"], figures["mfu_of"], figures["blocks"]) == ("cpu", None, 2)
     assert [row["context"] for row in figures["contexts"]] == [16, 32]
     for row in figures["contexts"]:
         ours, theirs = row["variants"]
@@ -59,16 +60,9 @@ def test_both_sides_train_the_same_weights_on_the_same_tokens(repository: Path) 
         assert row["like_for_like"] == {"eager": row["ratio"], "compiled": None}
 
 
-def test_operations_of_the_11b() -> None:
-    """By hand: 60 blocks of 176,160,768 in matrices and a head of 65,024 × 4,096, six for each; attention beside it."""
-    model = load_recipe("falcon2-11b").model
-    matrices = 60 * (176_168_960 - 2 * 4_096) + 65_024 * 4_096
-    assert trainer_gpu.flops_per_token(model, 8_192) == 6 * matrices + 6 * 60 * 4_096 * 8_192
-
-
 def test_mfu_and_ratios() -> None:
     model = load_recipe("falcon2-11b").model
-    flops = trainer_gpu.flops_per_token(model, 2_048)
+    flops = flops_per_token(model, 2_048)
     common = {"float8": False, "compiled": True}
     found = [
         common | {"side": "falconmix", "tokens_per_s": 6_000.0},
@@ -77,7 +71,7 @@ def test_mfu_and_ratios() -> None:
         common | {"side": "transformers", "tokens_per_s": 4_000.0, "compiled": False},
         common | {"side": "transformers", "tokens_per_s": 3_000.0},
     ]
-    row = trainer_gpu.summary(2_048, found, model, 989.4)
+    row = trainer_gpu.summary(2_048, found, model, 989.4e12)
     assert row["ratio"] == 1.5  # beside the peer's fastest; float8 is not like for like
     assert row["like_for_like"] == {"eager": None, "compiled": 2.0}
     assert found[0]["mfu"] == pytest.approx(6_000 * flops / 989.4e12)
@@ -85,11 +79,11 @@ def test_mfu_and_ratios() -> None:
 
 def test_peaks_are_known_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     options = argparse.Namespace(device="cuda", peak_tflops=None)
-    for name, tflops in (("NVIDIA H100 80GB HBM3", 989.4), ("NVIDIA H100 PCIe", 756.5), ("NVIDIA H200", 989.4)):
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda name=name: name)
-        assert trainer_gpu.peak_of(options)[0] == tflops
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA T4")
-    assert trainer_gpu.peak_of(options) == (None, "NVIDIA T4 is not known: give --peak-tflops")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
+    assert trainer_gpu.peak_asked_for(options) == (989.4e12, "NVIDIA H100 80GB HBM3, dense bf16")
+    assert trainer_gpu.peak_asked_for(argparse.Namespace(device="cuda", peak_tflops=500.0))[0] == 500e12
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some other")
+    assert trainer_gpu.peak_asked_for(options) == (None, "some other is not known: give --peak-tflops")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

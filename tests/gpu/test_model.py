@@ -1,7 +1,7 @@
 """The model on a GPU: bf16, documents, compiled, recomputed, float8; parameter by parameter.
 
-A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back a gradient is off by some 1e-2 of its
-norm, as rehearsed on a CPU. Tolerances are three to five times that: what they are to find is off by all of it.
+A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back, gradients are off by 2.4e-2 of
+their norm at most (on a CPU). Allowed is twice that: what these tests are to find is off by far more.
 """
 
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from trainer.layout import Layout, Process
 from trainer.parallel import Mesh
 
 BF16, FP32 = torch.bfloat16, torch.float32
-OF_BF16, OF_FP32 = 3e-2, 1e-4
+OF_BF16, OF_FP32 = 5e-2, 1e-4
 STAGE = StageConfig(
     name="one",
     rope_theta=500_042.0,
@@ -35,7 +35,7 @@ STAGE = StageConfig(
 def test_bf16_is_near_fp32(device: torch.device, tied: bool) -> None:
     inputs, targets = batch(device)
     exact = gradients(model_of(device, tied=tied), inputs, targets)
-    assert_close(gradients(model_of(device, BF16, tied=tied), inputs, targets), exact, 5e-2)
+    assert_close(gradients(model_of(device, BF16, tied=tied), inputs, targets), exact, OF_BF16)
 
 
 def test_logits_are_those_of_transformers(device: torch.device) -> None:
@@ -154,7 +154,7 @@ def test_sharded_over_one_process_is_plain(process: Process, mesh: Mesh, compile
     assert {p.dtype for p in model.parameters()} == {FP32}
     inputs, targets = batch(device)
     plain = model_of(device, BF16 if device.type == "cuda" else FP32)
-    assert_close(gradients(model, inputs, targets), gradients(plain, inputs, targets), 2e-2)
+    assert_close(gradients(model, inputs, targets), gradients(plain, inputs, targets), OF_BF16)
 
 
 @pytest.mark.kernels

@@ -1,5 +1,6 @@
 """Runs on a GPU: the demo's recipe, memory, and two GPUs beside one."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -43,6 +44,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in FOLDERS:
         path = root / folder / "part-00000.tokens"
         path.parent.mkdir(parents=True)
+        name = hashlib.blake2b(folder.encode(), digest_size=16).hexdigest()
         drawn = np.empty(60_000, dtype=np.uint16)
         turns = chance.choice([1, 2, 5], len(drawn))
         drawn[0] = 12
@@ -56,11 +58,11 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
             vocab_size=300,
             eod_id=EOD,
             tokenizer=digest(tokenizer),
-            job=digest(folder),
+            job=name,
         )
         index = IndexDraft()
         for number in range(200):
-            index.add(f"{digest(folder)[:24]}{number:08x}", 300)
+            index.add(f"{name[:24]}{number:08x}", 300)
         with documents_path(path).open("wb") as file:
             file.writelines(index.pack(header))
         path.write_bytes(header.pack() + drawn.tobytes())
@@ -149,4 +151,4 @@ def test_two_gpus_have_the_gradients_of_one(process: Process, device: torch.devi
         name for name, layout in LAYOUTS.items() if process.device_type == "cuda" or not layout.compile
     }
     for file in files:
-        assert_close(torch.load(file), expected, 3e-2 if process.device_type == "cuda" else 1e-4)
+        assert_close(torch.load(file), expected, 5e-2 if process.device_type == "cuda" else 1e-4)

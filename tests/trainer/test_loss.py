@@ -45,3 +45,27 @@ def test_bf16_logits_are_summed_in_fp32() -> None:
     exact = loss_sums(logits.bfloat16().float(), targets)
     assert sums.cross_entropy.dtype == torch.float32
     assert torch.equal(sums.cross_entropy, exact.cross_entropy)
+
+
+def test_bf16_gradients_of_near_certain_targets_are_not_lost() -> None:
+    """p − 1 is taken before rounding: rounded on their own, the two are the same number in bf16."""
+    logits = torch.zeros(1, 4, 11, dtype=torch.bfloat16)
+    logits[0, :, 3] = torch.tensor([9.0, 11.0, 13.0, 15.0])
+    logits.requires_grad_()
+    targets = torch.full((1, 4), 3)
+    (found,) = torch.autograd.grad(loss_sums(logits, targets).cross_entropy, logits)
+    expected = logits.detach().double().softmax(dim=-1)
+    expected[0, :, 3] -= 1.0
+    torch.testing.assert_close(found.double(), expected, rtol=2**-8, atol=0.0)
+    assert (found[0, :, 3] < 0).all()
+
+
+def test_rows_are_taken_in_chunks_to_the_last_bit() -> None:
+    """2,500 rows are two chunks and a part of one."""
+    logits, targets = logits_and_targets(5, 500, 17, seed=4)
+    targets[1, 50:90] = IGNORED
+    logits.requires_grad_()
+    whole = torch.autograd.grad(sum(loss_sums(logits, targets)), logits)[0]
+    rows = [torch.autograd.grad(sum(loss_sums(logits[i : i + 1], targets[i : i + 1])), logits)[0] for i in range(5)]
+    assert torch.equal(whole, torch.stack(rows).sum(0))
+    assert not whole[1, 50:90].any()
