@@ -48,7 +48,7 @@ def main() -> None:
 def read(files: list[Path], chunk_words: int, whole_lines: bool = False) -> pa.RecordBatch:
     """All pieces, as pages that were extracted from nowhere and not judged yet."""
     cut = _whole_lines if whole_lines else _pieces
-    rows = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
     pieces = [(piece, row["lang"]) for row in rows if row["lang"] in ELEVEN for piece in cut(row["text"], chunk_words)]
     text, language = [text for text, _ in pieces], [language for _, language in pieces]
     given = {"text": pa.array(text, pa.string()), "language": pa.array(language, pa.string())}

@@ -57,7 +57,7 @@ def _extracted(path: Path) -> pa.Table:
 
 
 def _json_lines(path: Path, chunk_words: int) -> pa.Table:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_bytes().splitlines()]
     pieces = [(piece, row["lang"]) for row in rows for piece in _pieces(row["text"], chunk_words)]
     return pa.table({"text": [text for text, _ in pieces], "language": [language for _, language in pieces]})
 

@@ -152,7 +152,7 @@ def best(rounds: int, work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _texts(path: Path) -> list[str]:
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line)["text"] for line in path.read_bytes().splitlines()]
 
 
 def _options() -> argparse.Namespace:

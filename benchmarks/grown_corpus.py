@@ -170,7 +170,7 @@ def _rows(path: Path) -> Iterable[tuple[str | None, str | None]]:
     if path.suffix == ".parquet":
         rows = pq.read_table(path, columns=["text", "language"]).to_pylist()
     else:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
     return [(row.get("text") or row.get("gold"), row.get("language") or row.get("lang")) for row in rows]
 
 

@@ -58,7 +58,7 @@ def main() -> None:
 
 def read_gold(path: Path) -> list[tuple[str, str]]:
     """URL and main text of every page that has one."""
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = (json.loads(line) for line in path.read_bytes().splitlines())
     return [(row["url"], row["gold"]) for row in rows if row.get("gold")]
 
 

@@ -48,11 +48,16 @@ def main() -> None:
 
 
 def read_texts(path: Path) -> list[str]:
-    """The column `text` of a file."""
+    """The texts of a file. Raises SystemExit where it has a row without one."""
     if path.suffix == ".parquet":
-        column: list[str] = pq.read_table(path, columns=["text"]).column("text").to_pylist()
-        return column
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+        known = "text" in pq.read_schema(path).names
+        texts = pq.read_table(path, columns=["text"]).column("text").to_pylist() if known else [None]
+    else:
+        # Bytes, which have no line ends but those of a file: a text may hold others of Unicode's.
+        texts = [json.loads(line).get("text") for line in path.read_bytes().splitlines() if line.strip()]
+    if not all(isinstance(text, str) for text in texts):
+        raise SystemExit(f"{path}: a row has no text under 'text'")
+    return texts
 
 
 def measure(texts: Sequence[str], tokenizer: Tokenizer, rounds: int) -> dict[str, Any]:

@@ -202,7 +202,8 @@ def _found(change: Change, recipe: Path) -> Change:
     """The change with its list of documents found and its content fixed."""
     if change.mask is None or change.mask.file is None:
         return change
-    return replace(change, mask=MaskedDocuments.of_file(recipe.parent / change.mask.file))
+    # Absolute, since a run's record is read from other folders than the one in which it was started.
+    return replace(change, mask=MaskedDocuments.of_file((recipe.parent / change.mask.file).absolute()))
 
 
 def recipe_names() -> list[str]:

@@ -180,5 +180,6 @@ def _check(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> No
         raise TokenizerError(
             f"{root.shown(name)}: not made with the tokenizer of {CATALOGUE}; run `falconmix tokenize` again"
         )
-    if (header.tokens, header.documents, header.job) != (shard.tokens, shard.documents, shard.job):
+    ours = (header.tokens, header.documents, header.skipped, header.job, header.vocab_size, header.eod_id)
+    if ours != (shard.tokens, shard.documents, shard.skipped, shard.job, catalogue.vocab_size, catalogue.eod_id):
         raise TokenFileError(f"{root.shown(name)}: not the file that {CATALOGUE} names; run `falconmix tokenize` again")

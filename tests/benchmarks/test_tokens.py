@@ -75,3 +75,19 @@ def test_a_tokenizer_that_is_not_proven_is_not_measured(tokenizer_file: Path, mo
     monkeypatch.setattr(tokens, "prove", lambda _: verdict)
     with pytest.raises(SystemExit, match="does not serve this tokenizer: a merge is wrong"):
         tokens.measure(TEXTS, tokenizer, 1)
+
+
+def test_lines_end_where_the_file_says_so(tmp_path: Path) -> None:
+    """Web texts hold U+2028 and U+0085, which are line ends for `str.splitlines`."""
+    path = tmp_path / "d.jsonl"
+    texts = ["one\u2028two", "three\u0085four", "five"]
+    path.write_text("\n".join(json.dumps({"n": 1, "text": text}, ensure_ascii=False) for text in texts) + "\n\n")
+    assert tokens.read_texts(path) == texts
+
+
+def test_rows_without_a_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"content": "x"}\n')
+    pq.write_table(pa.table({"content": ["x"]}), tmp_path / "d.parquet")
+    for path in tmp_path.iterdir():
+        with pytest.raises(SystemExit, match=f"{path.name}: a row has no text under 'text'"):
+            tokens.read_texts(path)

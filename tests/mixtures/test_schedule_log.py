@@ -168,3 +168,13 @@ def test_a_list_of_documents_has_one_id_a_line_whatever_is_in_it(tmp_path: Path)
     path = tmp_path / "removed.txt"
     path.write_bytes("\ufeffENG19150 Buchan\r\n\r\n https://example.org/a b \r\nlast".encode())
     assert MaskedDocuments.of_file(path).ids() == {"ENG19150 Buchan", "https://example.org/a b", "last"}
+
+
+def test_a_list_of_documents_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "removed.txt").write_text("aa\n")
+    log = [{"at": 7, "reason": "x", "mask": {"file": "removed.txt"}}]
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(source(changes=log)))
+    monkeypatch.chdir(tmp_path)
+    mask = load_mixture("m.yaml").changes[0].mask
+    monkeypatch.chdir("/")
+    assert mask is not None and mask.ids() == {"aa"}

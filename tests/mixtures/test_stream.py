@@ -1,4 +1,5 @@
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -234,6 +235,18 @@ def test_a_token_file_exchanged_is_refused(root: Path, write_tokens: Callable[..
         Stream.open(mixture(), root)
     write_tokens(root / "code" / "part-00001.tokens", {"x": [1, 2]}, tokenizer="cd" * 16)
     with pytest.raises(TokenizerError, match=r"part-00001\.tokens: not made with the tokenizer of tokens\.json"):
+        Stream.open(mixture(), root)
+
+
+@pytest.mark.parametrize(("number", "value"), [("tokens", 138), ("skipped", 3), ("eod_id", 12), ("vocab_size", 9)])
+def test_a_catalogue_that_was_edited_is_refused(root: Path, number: str, value: int) -> None:
+    """All that is taken from `tokens.json` is held against the files: what pads, what the loss passes over."""
+    catalogue = json.loads((root / "tokens.json").read_text())
+    of = catalogue if number in catalogue else catalogue["folders"]["code"][0]
+    assert of[number] != value
+    of[number] = value
+    (root / "tokens.json").write_text(json.dumps(catalogue))
+    with pytest.raises(TokenFileError, match=r"\.tokens: not the file that tokens\.json names"):
         Stream.open(mixture(), root)
 
 
