@@ -1,5 +1,6 @@
 """The launchers in examples/: each is read by what it is written for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -94,4 +95,4 @@ def test_rays_launcher_trains_in_two_workers(repository: Path, tmp_path: Path) -
         [*command, "--workers", "2"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert (tmp_path / "run" / "curves.html").is_file()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
