@@ -122,15 +122,16 @@ def _gathered(tensor: Tensor, dim: int, group: ProcessGroup | None) -> Tensor:
 def _within_documents(query_BHTC: Tensor, key_BGTC: Tensor, value_BGTC: Tensor, look: Look, starts: Tensor) -> Tensor:
     """Documents one after another through a kernel that knows their bounds: no mask, no work between documents."""
     B, _, T, _ = query_BHTC.shape
-    packed = tuple(x.transpose(1, 2).flatten(0, 1) for x in (query_BHTC, key_BGTC, value_BGTC))
-    bounds = (starts, starts, look.longest, look.longest)
+    query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query_BHTC, key_BGTC, value_BGTC))
+    longest = look.longest
     if look.kernel == "flash_attn":
         from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
 
-        mixed = flash_attn_varlen_func(*packed, *bounds, causal=True)
+        mixed = flash_attn_varlen_func(query, key, value, starts, starts, longest, longest, causal=True)
     else:
         from torch.nn.attention.varlen import varlen_attn
 
-        mixed = varlen_attn(*packed, *bounds, window_size=(-1, 0), enable_gqa=True)
+        bounds = (starts, starts, longest, longest)
+        mixed = varlen_attn(query, key, value, *bounds, window_size=(-1, 0), enable_gqa=True)
     unpacked: Tensor = mixed.unflatten(0, (B, T)).transpose(1, 2)
     return unpacked

@@ -195,7 +195,7 @@ def _keeping_products() -> tuple[Any, Any]:
     """Keep what matrix products and attention gave, compute the rest again: norms, GELU, rotation, views."""
 
     def policy(_context: object, operator: torch._ops.OpOverload, *_: object, **__: object) -> CheckpointPolicy:
-        kept = operator.name() in _KEPT
+        kept = operator.name() in _KEPT  # type: ignore[no-untyped-call]
         return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
     return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return, no-untyped-call]
