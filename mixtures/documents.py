@@ -25,6 +25,7 @@ JSON_COLUMNS: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "url", "language", "source", "licence", "title", "warc_path")),
         *((name, pa.int64()) for name in ("warc_offset", "warc_length", REPEATED)),
+        ("language_score", pa.float64()),
     ]
 )
 """What is kept of a JSON line beside its text."""
@@ -138,9 +139,11 @@ def _kept(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
         value = row.get(field.name)
         if isinstance(value, str) and field.type == pa.string():
             kept[field.name] = _without_surrogates(value)
-        elif isinstance(value, int) and not isinstance(value, bool) and field.type == pa.int64():
+        elif isinstance(value, int) and not isinstance(value, bool) and field.type != pa.string():
             if value.bit_length() > 63:
                 raise InputError(f"{path}:{number}: {field.name!r} needs more than 64 bits; correct it or leave it out")
+            kept[field.name] = value
+        elif isinstance(value, float) and field.type == pa.float64():
             kept[field.name] = value
     return kept
 

@@ -7,7 +7,7 @@ print(plan_text(made))
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
@@ -142,7 +142,6 @@ class _Planner:
     def _row(self, stage: int, component: str) -> PlanRow:
         span, fit = self.schedule.spans[stage], self.found.fit(component, self.schedule.spans[stage].context)
         tokens, there = self.drawn[stage][component], self.found.available.get(component)
-        so_far = sum(of_stage.get(component, 0) for of_stage in self.drawn[: stage + 1])
         return PlanRow(
             stage=span.name,
             context=span.context,
@@ -152,13 +151,27 @@ class _Planner:
             sequences=tokens // span.context,
             tokens=tokens,
             available=there,
-            epochs=tokens / there if there else None,
-            epochs_so_far=so_far / there if there else None,
+            epochs=self._epochs(component, [stage]),
+            epochs_so_far=self._epochs(component, range(stage + 1)),
             windows=fit.windows if fit else None,
             left_over=(there - 1) % span.context if there and self.mixture.packing == "concatenate" else None,
             padding=fit.padding if fit else None,
             cut=fit.cut if fit else None,
         )
+
+    def _epochs(self, component: str, stages: Iterable[int]) -> float | None:
+        """How often some stages go through a component: by tokens, and by windows where padding fills them up."""
+        there = self.found.available.get(component)
+        if not there:
+            return None
+        if self.mixture.packing == "concatenate":
+            return sum(self.drawn[stage].get(component, 0) for stage in stages) / there
+        epochs = 0.0
+        for stage in stages:
+            context = self.schedule.spans[stage].context
+            sequences = self.drawn[stage].get(component, 0) // context
+            epochs += sequences / max(1, self._windows(component, context, there)) if sequences else 0.0
+        return epochs
 
     def _share(self, stage: int, component: str) -> float:
         """As scheduled; where the log cuts the stage, what comes of all its parts."""
@@ -190,7 +203,7 @@ class _Planner:
             kind=component.kind,
             tokens=tokens,
             available=there,
-            epochs=tokens / there if there else None,
+            epochs=self._epochs(name, range(len(self.drawn))),
             max_epochs=float(component.max_epochs),
             max_epochs_status=self.known.get(f"components[{place}].max_epochs"),
             unseen=None if there is None else self._unseen(name, there),
@@ -245,13 +258,26 @@ class _Planner:
         """Components of which more epochs are wanted than the recipe allows, and where that begins."""
         for name, there in self.found.available.items():
             wanted, cap = self.schedule.tokens(name), self.mixture.component(name).max_epochs
-            if wanted > cap * there:
+            if self.mixture.packing == "best_fit":
+                yield from self._passed_windows(name, there, cap)
+            elif wanted > cap * there:
                 stage, after = self._where(name, cap * there)
                 epochs = f"{wanted / there:.4g} epochs" if there else "endless epochs"
                 yield (
                     f"{name}: {epochs} of its {there:,} tokens in all, above max_epochs ({cap}); passed in {stage}, "
                     f"after {after:,} tokens of training"
                 )
+
+    def _passed_windows(self, name: str, there: int, cap: Fraction) -> Iterator[str]:
+        """The same under best-fit packing, where an epoch is all windows."""
+        for stage, span in enumerate(self.schedule.spans):
+            if (self._epochs(name, range(stage + 1)) or 0.0) > cap:
+                epochs = self._epochs(name, range(len(self.drawn)))
+                yield (
+                    f"{name}: {epochs:.4g} epochs of its windows ({there:,} tokens) in all, above max_epochs ({cap}); "
+                    f"passed in {span.name}"
+                )
+                return
 
     def _where(self, name: str, limit: Fraction) -> tuple[str, int]:
         """The stage in which `limit` tokens of a component are passed, and the tokens of training before that."""

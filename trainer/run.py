@@ -137,7 +137,8 @@ def _open_folder(order: Order, *, restart: bool) -> None:
                 shutil.rmtree(checkpoints)
         remove_drafts(checkpoints)
         checkpoints.mkdir(exist_ok=True)
-    record.write(order.output, order.config, order.identity, order.sources, finished=False)
+    if record.read(order.output) is None:
+        record.write(order.output, order.config, order.identity, order.sources, finished=False)
 
 
 def _close_folder(order: Order, *, finished: bool) -> None:

@@ -92,6 +92,8 @@ def _trained(order: Order, mesh: Mesh, process: Process, wish: StopWish, heart: 
         f"{order.config.name}: {process.world} process(es); the first holds {held:,} of {whole:,} parameter bytes",
     )
     progress = _resumed(order, path, state, trained, process) if path and state else _begun(order, trained, process)
+    if process.leads:  # not before the log was held against the checkpoint: a run that is refused leaves all as it was
+        record.write(order.output, order.config, order.identity, order.sources, finished=False)
     plan = StepPlan(order.stream.spans, order.config.stages)
     width, position = order.config.micro_batch, progress.position
     with StepsAhead(order.stream, plan, process, width=width, position=position) as ahead:

@@ -11,6 +11,8 @@ import pytest
 from mixtures import best_fit
 from mixtures.catalogue import survey, write_catalogue
 from mixtures.errors import SupplyError, TokenFileError
+from mixtures.holdings import holdings
+from mixtures.plan import plan
 from mixtures.planning import make_plans
 from mixtures.spec import Mixture
 from mixtures.stream import Stream
@@ -202,3 +204,23 @@ def test_where_tokens_are_seen_of_a_component_that_not_all_contexts_draw_from(ro
         seen = [p for p in range(span.first, span.end) if "1.0" in {part.part.id for part in stream.documents(p)}]
         assert seen
         assert stream.positions(name, "web/part-00001.tokens", *stream.span_of("web/part-00001.tokens", 0)) == seen
+
+
+def test_epochs_of_best_fit_packing_are_counted_in_windows(root: Path) -> None:
+    """Exactly as many epochs as are allowed, whatever of the windows is padding; one sequence more is too many."""
+    one_stage = {"name": "s", "context": 32, "weights": {"web": 1}}
+    made = mixture(packing="best_fit", stages=[one_stage | {"tokens": 32}])
+    windows = make_plans(made, root)["web"][0].windows
+    component = {"name": "web", "kind": "other", "tokens": ["web"], "max_epochs": 2}
+    for more in (0, 1):
+        stages = [one_stage | {"tokens": 32 * (2 * windows + more)}]
+        wanted = mixture(packing="best_fit", stages=stages, components=[component])
+        made_plan = plan(wanted, holdings(wanted, root))
+        assert made_plan.rows[0].epochs == pytest.approx((2 * windows + more) / windows)
+        passed = [warning for warning in made_plan.warnings if "above max_epochs (2)" in warning]
+        assert len(passed) == more
+        if more:
+            with pytest.raises(SupplyError, match="above max_epochs"):
+                Stream.open(wanted, root)
+        else:
+            assert {Stream.open(wanted, root).sequence(p).epoch for p in range(2 * windows)} == {0, 1}

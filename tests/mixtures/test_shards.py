@@ -267,3 +267,12 @@ def test_a_masked_document_does_not_mask_another_of_the_same_id(
     tokenize_shard(job)
     documents = open_documents(job.output, open_tokens(job.output).header)
     assert [skipped > 0 for skipped in documents.skipped.tolist()] == [False, True, False]
+
+
+def test_json_lines_keep_what_recipes_choose_by(
+    tmp_path: Path, tokenizer: Tokenizer, write_jsonl: Callable[..., Path]
+) -> None:
+    rows = [{"text": "a", "language": "en", "language_score": score} for score in (0.75, 1, "high", None, True)]
+    (job,) = tokenized([write_jsonl(tmp_path / "d.jsonl", rows)], tmp_path / "t", tokenizer)
+    kept = read_columns(columns_path(job.output), ["language", "language_score"]).to_pydict()
+    assert kept == {"language": ["en"] * 5, "language_score": [0.75, 1.0, None, None, None]}

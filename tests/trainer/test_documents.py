@@ -97,8 +97,10 @@ def test_the_log_may_grow_where_the_run_has_not_been(tokens: Path, tmp_path: Pat
     position = checkpoint.read_state(checkpoint.found(output)).position
     assert position == 27
     write_recipe(tmp_path / "r", (HEAD, f"{HEAD}changes: [{{at: 26, reason: late, skip: 3}}]\n"))
+    before = (output / "run.json").read_bytes()
     with pytest.raises(MismatchError, match="added before position 27, "):
         train(recipe, tokens=tokens, output=output)
+    assert (output / "run.json").read_bytes() == before
     write_recipe(tmp_path / "r", (HEAD, f"{HEAD}changes: [{{at: 27, reason: spike, skip: 3}}]\n"))
     assert train(recipe, tokens=tokens, output=output) == 0
     again = tmp_path / "again"
