@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,9 +35,15 @@ def test_else_who_is_furthest_behind() -> None:
     )
 
 
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
 def test_a_process_that_is_stopped_is_named_by_the_other(tokens: Path, repository: Path, tmp_path: Path) -> None:
     """Two processes; the second is stopped in mid-training, as a machine that hangs."""
-    patient = ("seed: 7\n", "seed: 7\nwatch: {hang_s: 4}\n")
+    patient = ("seed: 7\n", "seed: 7\nwatch: {hang_s: 12}\n")
     recipe = write_recipe(tmp_path / "recipe", patient, ("tokens: 2_000", "tokens: 2_000_000"))
     recipe.with_name("mixture.yaml").write_text(
         recipe.with_name("mixture.yaml").read_text().replace("max_epochs: 100", "max_epochs: 100000")
@@ -45,7 +52,7 @@ def test_a_process_that_is_stopped_is_named_by_the_other(tokens: Path, repositor
         "import os, sys; from pathlib import Path; from trainer.layout import launched; from trainer.run import train; "
         "train(sys.argv[1], tokens=Path(sys.argv[2]), output=Path(sys.argv[3]), process=launched(os.environ))"
     )
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29571", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, recipe, tokens, tmp_path / "run"],
