@@ -7,12 +7,13 @@ ends, for nothing in Python can be raised in a thread that waits inside a collec
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -61,11 +62,11 @@ class Heartbeat:
         self._step, self._doing, self._since = step, doing, time.monotonic()
 
     def _watch(self) -> None:
-        count = 0
-        while not self._ended.wait(self._interval_s):
-            count += 1
+        for count in itertools.count():
             said = Beat(rank=self._rank, step=self._step, doing=self._doing, count=count)
             self._store.set(_key(self._rank), json.dumps(vars(said)))
+            if self._ended.wait(self._interval_s):
+                return
             waited_s = time.monotonic() - self._since
             if waited_s > self._hang_s:
                 self._give_up(waited_s)
@@ -73,7 +74,9 @@ class Heartbeat:
     def _give_up(self, waited_s: float) -> None:
         before = self._beats()
         time.sleep(2 * self._interval_s)
-        message = blamed(before, self._beats(), self._world)
+        after = self._beats()
+        after[self._rank] = replace(after[self._rank], count=-1)  # this thread speaks for it, and is busy here
+        message = blamed(before, after, self._world)
         print(
             f"process {self._rank} has waited for {waited_s:.0f} s at step {self._step} ({self._doing}): {message}. "
             "Ended, so that the job can be started again; it goes on from its last checkpoint",
