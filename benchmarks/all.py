@@ -37,6 +37,8 @@ class Benchmark:
 
     line: str
     render: Callable[[Figures], str]
+    gpu: bool = False
+    """Left out where there is none."""
 
     @property
     def command(self) -> str:
@@ -71,6 +73,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "loader": Benchmark(line="loader.py", render=render.loader),
     "schedule": Benchmark(line="schedule.py", render=render.schedule),
+    "trainer-gpu": Benchmark(line="trainer_gpu.py", render=render.trainer_gpu, gpu=True),
     "corrections-pages": Benchmark(line=f"corrections.py --input {RUN}/work/extracted", render=render.corrections),
     "corrections-novels": Benchmark(
         line=f"corrections.py --input {DATA}/text --chunk-words 300", render=render.corrections
@@ -82,6 +85,9 @@ def main() -> None:
     options = _options()
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in options.only:
+        if BENCHMARKS[name].gpu and not has_gpu():
+            print(f"{name}: left out, there is no GPU here", flush=True)
+            continue
         print(f"{name}: {BENCHMARKS[name].command}", flush=True)
         if RUN in BENCHMARKS[name].line:
             _curate(options.data)
@@ -100,6 +106,13 @@ def run(benchmark: Benchmark, data: str) -> Figures:
         raise SystemExit(f"{benchmark.command} failed ({done.returncode}): {done.stderr[-2000:]}")
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
     return figures
+
+
+def has_gpu() -> bool:
+    """Whether torch finds a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def results() -> dict[str, Figures]:

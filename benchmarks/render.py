@@ -314,6 +314,38 @@ def loader(figures: Figures) -> str:
     )
 
 
+def trainer_gpu(figures: Figures) -> str:
+    """Each variant's step by context, and ours beside the peer's."""
+    headings = ["context", "variant", "ms a step", "tokens/s", "MFU", "peak GB", "first loss"]
+    rows = [
+        [row["context"], of["variant"], of["error"]]
+        if "error" in of
+        else [
+            f"{row['context']:,}",
+            of["variant"],
+            f"{of['ms']:,.1f}",
+            f"{of['tokens_per_s']:,.0f}",
+            None if of["mfu"] is None else f"{of['mfu']:.1%}",
+            None if of["peak_bytes"] is None else f"{of['peak_bytes'] / 1e9:.1f}",
+            f"{of['first_loss']:.4f}",
+        ]
+        for row in figures["contexts"]
+        for of in row["variants"]
+    ]
+    ratios = [f"{row['context']:,}: {row['ratio']:.2f}" for row in figures["contexts"] if row["ratio"] is not None]
+    of_peak = (
+        f"MFU of {figures['mfu_of'] / 1e12:g} TFLOP/s: {figures['convention']}." if figures["mfu_of"] else "No MFU."
+    )
+    return "\n\n".join(
+        [
+            f"{figures['device']}, torch {figures['torch']}; {figures['blocks']} blocks of width {figures['hidden']:,}, "
+            f"{figures['parameters'] / 1e9:.2f} G parameters.",
+            table(headings, ([*row, *[None] * (len(headings) - len(row))] for row in rows)),
+            f"{of_peak} Our fastest in bf16 beside the peer's: **{'; '.join(ratios) or 'none'}** (goal 1.3; MFU at 8,192: 50 %).",
+        ]
+    )
+
+
 def schedule(figures: Figures) -> str:
     """Milliseconds of a seek, and the stages against their budgets."""
     seek = figures["seek"]

@@ -131,6 +131,33 @@ def test_loader_and_schedule_show_speeds_and_budgets():
     assert "| one | 4,096 | 62 | 253,952 | 3,952 |" in text
 
 
+def test_steps_on_a_gpu_show_what_failed_too():
+    done = {"variant": "falconmix sdpa compiled", "ms": 1234.5, "tokens_per_s": 13_271.2, "mfu": 0.515}
+    done |= {"peak_bytes": 61.2e9, "first_loss": 11.0824}
+    failed = {"variant": "transformers sdpa eager", "error": "OutOfMemoryError: too much"}
+    text = render.trainer_gpu(
+        {"device": "a card", "torch": "2.13", "blocks": 8, "hidden": 4096, "parameters": 1_675_624_448}
+        | {"mfu_of": 989.4e12, "convention": "by hand"}
+        | {"contexts": [{"context": 8192, "variants": [done, failed], "ratio": 1.345}]}
+    )
+    assert "| 8,192 | falconmix sdpa compiled | 1,234.5 | 13,271 | 51.5% | 61.2 | 11.0824 |" in text
+    assert "| transformers sdpa eager | OutOfMemoryError: too much |  |  |  |  |" in text
+    assert "MFU of 989.4 TFLOP/s: by hand." in text and "**8,192: 1.34**" in text
+
+
+def test_what_needs_a_gpu_is_left_out_without_one(repository, monkeypatch, capsys):
+    import all as every
+
+    assert [name for name, benchmark in BENCHMARKS.items() if benchmark.gpu] == ["trainer-gpu"]
+    monkeypatch.setattr(every, "has_gpu", lambda: False)
+    monkeypatch.setattr(every, "run", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(every, "DOCUMENT", repository / "docs" / "nothing.md")
+    monkeypatch.setattr(sys, "argv", ["all.py", "--only", "trainer-gpu"])
+    with pytest.raises(FileNotFoundError):
+        every.main()
+    assert "trainer-gpu: left out, there is no GPU here" in capsys.readouterr().out
+
+
 def test_rendering_alone_runs_nothing(repository, tmp_path):
     done = subprocess.run(
         [sys.executable, "benchmarks/all.py", "--only", "--help"], capture_output=True, text=True, cwd=repository
