@@ -338,10 +338,11 @@ def trainer_gpu(figures: Figures) -> str:
     )
     return "\n\n".join(
         [
-            f"{figures['device']}, torch {figures['torch']}; {figures['blocks']} blocks of width {figures['hidden']:,}, "
-            f"{figures['parameters'] / 1e9:.2f} G parameters.",
+            f"{figures['device']}, torch {figures['torch']}; {figures['blocks']} blocks of width "
+            f"{figures['hidden']:,}, {figures['parameters'] / 1e9:.2f} G parameters.",
             table(headings, ([*row, *[None] * (len(headings) - len(row))] for row in rows)),
-            f"{of_peak} Our fastest in bf16 beside the peer's: **{'; '.join(ratios) or 'none'}** (goal 1.3; MFU at 8,192: 50 %).",
+            f"{of_peak} Our fastest in bf16 beside the peer's: **{'; '.join(ratios) or 'none'}** "
+            "(goals: 1.3, and at 8,192 an MFU of 50 %).",
         ]
     )
 
