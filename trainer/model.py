@@ -90,6 +90,9 @@ class MLP(nn.Module):
         return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x_BTD)))  # type: ignore[no-any-return]
 
 
+_uncompiled_checkpoint = torch._dynamo.disable(checkpoint, recursive=False)
+
+
 class Block(nn.Module):
     """x + attention(norm(x)) + mlp(norm(x)), with the one norm shared."""
 
@@ -106,10 +109,10 @@ class Block(nn.Module):
         """[B, T, D] → [B, T, D]."""
         if self.recompute == "none" or not torch.is_grad_enabled():
             return self._computed(x_BTD, cos, sin, look)
+        # A graph with both a checkpoint and DTensors cannot be compiled (torch 2.13): there, only what is within it is.
+        outer = _uncompiled_checkpoint if isinstance(x_BTD, DTensor) else checkpoint
+        again = partial(outer, self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False)
         # One call for each kind: a compiler wants the context a constant, and takes the default one only left out.
-        again = partial(
-            checkpoint, self._computed, x_BTD, cos, sin, look, use_reentrant=False, preserve_rng_state=False
-        )
         if self.recompute == "selective":
             return again(context_fn=_keeping_products)  # type: ignore[no-any-return]
         return again()  # type: ignore[no-any-return]

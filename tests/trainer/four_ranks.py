@@ -29,7 +29,9 @@ LAYOUTS = {
     "shard, compiled": Layout(compile=True),
     "tensor, compiled": Layout(tensor=2, compile=True),
     "tensor, compiled, full": Layout(tensor=2, compile=True, recompute="full"),
+    "tensor, compiled, selective": Layout(tensor=2, compile=True, recompute="selective"),
     "context, compiled": Layout(context=2, compile=True),
+    "context, compiled, selective": Layout(context=2, compile=True, recompute="selective"),
 }
 
 
