@@ -90,7 +90,7 @@ class MLP(nn.Module):
         return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x_BTD)))  # type: ignore[no-any-return]
 
 
-_uncompiled_checkpoint = torch._dynamo.disable(checkpoint, recursive=False)
+_uncompiled_checkpoint = torch._dynamo.disable(checkpoint, recursive=False)  # type: ignore[no-untyped-call]
 
 
 class Block(nn.Module):
