@@ -101,17 +101,17 @@ def _enter(setting: Setting, progress: Progress, stage: int) -> None:
     after = progress.trained.model.rope_theta
     if after == before:
         return
-    losses = {}
+    losses = []
     for base in (before, after):
         progress.trained.model.rope_theta = base
         measured = _held_out(setting, progress)
-        losses[base] = measured.loss if measured else None
-    record = {"kind": "transition", "step": progress.step, "stage": setting.config.stages[stage].name}
-    record |= {"rope_theta": [before, after], "loss": [losses[before], losses[after]]}
+        if measured is not None:
+            losses.append(measured.loss)
+    name = setting.config.stages[stage].name
+    record = {"kind": "transition", "step": progress.step, "stage": name, "rope_theta": [before, after], "loss": losses}
     setting.metrics.write(record)
-    setting.terminal.line(
-        f"{record['stage']}: rotary base {before:,.0f} → {after:,.0f}, held-out loss {losses[before]} → {losses[after]}"
-    )
+    shown = f", held-out loss {losses[0]:.4f} → {losses[1]:.4f}" if losses else ""
+    setting.terminal.line(f"{name}: rotary base {before:,.0f} → {after:,.0f}{shown}")
 
 
 def _steps_of_stage(setting: Setting, progress: Progress, end: int, wish: StopWish) -> bool:

@@ -8,7 +8,6 @@ checkpoint at the same step without having to ask.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -24,6 +23,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from mixtures.catalogue import TOKENIZER
+from mixtures.files import sync
 from trainer.build import Trained
 from trainer.checkpoint import STATE, State, cause_of, read_state, rng_states
 from trainer.errors import WriteError
@@ -114,15 +114,7 @@ def _named(path: Path, draft: Path) -> Iterator[None]:
 def _publish(draft: Path, path: Path) -> None:
     """Give a finished draft its name; one of the same step, left by a run cut off right here, is replaced."""
     for written in (*draft.iterdir(), draft):
-        _sync(written)
+        sync(written)
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
