@@ -25,7 +25,7 @@ JSON_COLUMNS: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "url", "language", "source", "licence", "title", "warc_path")),
         *((name, pa.int64()) for name in ("warc_offset", "warc_length", REPEATED)),
-        ("language_score", pa.float64()),
+        ("language_score", pa.float32()),
     ]
 )
 """What is kept of a JSON line beside its text."""
@@ -143,7 +143,7 @@ def _kept(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
             if value.bit_length() > 63:
                 raise InputError(f"{path}:{number}: {field.name!r} needs more than 64 bits; correct it or leave it out")
             kept[field.name] = value
-        elif isinstance(value, float) and field.type == pa.float64():
+        elif isinstance(value, float) and field.type == pa.float32():
             kept[field.name] = value
     return kept
 

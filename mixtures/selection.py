@@ -57,10 +57,12 @@ def _meets(column: pa.ChunkedArray, condition: Condition) -> npt.NDArray[np.bool
     met = pc.is_valid(column)
     if condition.one_of is not None:
         met = pc.and_(met, pc.is_in(column.cast(pa.string()), value_set=pa.array(condition.one_of, pa.string())))
+    # In the column's own precision: 0.65 in single precision is below 0.65 in double.
+    kind = column.type if pa.types.is_floating(column.type) else pa.float64()
     if condition.at_least is not None:
-        met = pc.and_(met, pc.greater_equal(column.cast(pa.float64()), condition.at_least))
+        met = pc.and_(met, pc.greater_equal(column.cast(kind), pa.scalar(condition.at_least, kind)))
     if condition.at_most is not None:
-        met = pc.and_(met, pc.less_equal(column.cast(pa.float64()), condition.at_most))
+        met = pc.and_(met, pc.less_equal(column.cast(kind), pa.scalar(condition.at_most, kind)))
     flags: npt.NDArray[np.bool_] = pc.fill_null(met, False).to_numpy()
     return flags
 

@@ -71,7 +71,7 @@ def write_tokens() -> Callable[..., Path]:
         urls = table["url"].to_pylist() if "url" in table.column_names else [""] * len(arrays)
         for document_id, tokens, url in zip(documents, arrays, urls, strict=True):
             index.add(document_id, len(tokens), skipped=(skipped or {}).get(document_id, 0), url=url_key(url))
-        content = json.dumps([path.name, list(documents.items()), skipped, columns]).encode()
+        content = json.dumps([path.name, list(documents.items()), skipped, table.to_pydict()], default=str).encode()
         header = Header(
             token_bytes=2,
             tokens=index.n_tokens,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mixtures import best_fit
@@ -224,3 +225,16 @@ def test_epochs_of_best_fit_packing_are_counted_in_windows(root: Path) -> None:
                 Stream.open(wanted, root)
         else:
             assert {Stream.open(wanted, root).sequence(p).epoch for p in range(2 * windows)} == {0, 1}
+
+
+def test_a_bound_is_met_in_the_precision_of_its_column(write_tokens: Callable[..., Path], tmp_path: Path) -> None:
+    """Scores of published documents are in single precision, in which 0.65 is a little less."""
+    scores = pa.array([0.65, 0.6499, 0.66, 0.8], pa.float32())
+    documents = {str(i): [20 + i] * 40 for i in range(4)}
+    path = write_tokens(tmp_path / "t" / "web" / "a.tokens", documents, columns={"score": scores})
+    write_catalogue(tmp_path / "t", survey(tmp_path / "t", [(path, "x")]))
+    made = mixture(held_out=0, where=[{"column": "score", "at_least": 0.65, "at_most": 0.8}])
+    make_plans(made, tmp_path / "t")
+    stream = Stream.open(made, tmp_path / "t")
+    seen = {part.part.id for position in range(len(stream)) for part in stream.documents(position)}
+    assert seen == {"0", "2", "3"}
