@@ -178,6 +178,7 @@ def _rewound(order: Order, rewind: RewindError, process: Process) -> Order:
         raise DivergedError(f"{rewind.reason}; there is no checkpoint before it to go back to; lower rate.peak")
     span = next(span for span in order.stream.spans if span.first <= rewind.first < span.end)
     skip = min(rewind.end, span.end) - rewind.first
+    dist.barrier()  # all have read what the first one now changes
     if process.leads:
         for path, state in states.items():
             if state.position > rewind.first:
@@ -186,10 +187,7 @@ def _rewound(order: Order, rewind: RewindError, process: Process) -> Order:
     dist.barrier()
     say(process, f"{rewind.reason}: going back, and passing over sequences {rewind.first} to {rewind.first + skip - 1}")
     stream = Stream.open(with_own(order.stream.schedule.mixture, order.output), order.tokens)
-    order = replace(order, stream=stream, rewind=rewind)
-    if process.leads:
-        record.write(order.output, order.config, order.identity, order.sources, finished=False)
-    return order
+    return replace(order, stream=stream, rewind=rewind)
 
 
 def _setting(

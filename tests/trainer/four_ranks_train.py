@@ -2,8 +2,10 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+from trainer.errors import DivergedError
 from trainer.layout import launched
 from trainer.parallel import joined
 from trainer.run import train
@@ -13,7 +15,7 @@ STOPS = (7, 8, 10)
 
 
 def main(recipes: Path, tokens: Path, output: Path) -> None:
-    """A run by tensor ranks that is handed over at three places, and one that goes from layout to layout."""
+    """A run by tensor ranks handed over at three places, one from layout to layout, and one that goes back."""
     process = launched(os.environ)
     with joined(process):
         for stop in STOPS:
@@ -22,6 +24,8 @@ def main(recipes: Path, tokens: Path, output: Path) -> None:
         for name, stop in (("shard", 7), ("tensor", 10), ("context", 14), ("replicate", None)):
             recipe = recipes / name / "recipe.yaml"
             train(recipe, tokens=tokens, output=output / "wandering", process=process, stop_after=stop)
+        with suppress(DivergedError):  # when it has gone back as often as it may
+            train(recipes / "nervous" / "recipe.yaml", tokens=tokens, output=output / "nervous", process=process)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from tests.trainer.corpus import write_recipe
 from tests.trainer.four_ranks import LAYOUTS
 from tests.trainer.four_ranks_train import STOPS
 from tests.trainer.gradients import TIED, UNTIED, gradients, worst
 from tests.trainer.runs import step_losses
-from trainer.errors import MismatchError
+from tests.trainer.test_rewind import NERVOUS, SEED
+from trainer.errors import DivergedError, MismatchError
 from trainer.layout import Layout, Process
 from trainer.run import train
 
@@ -137,6 +139,7 @@ def handed_over(launch: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
     recipes = tmp_path_factory.mktemp("laid-out")
     for name, layout in LAID_OUT.items():
         write_recipe(recipes / name, ("seed: 7\n", f"seed: 7\nlayout: {layout}\n"))
+    write_recipe(recipes / "nervous", (SEED, SEED + NERVOUS))
     return launch([], 400, "four_ranks_train.py", recipes)
 
 
@@ -156,3 +159,13 @@ def test_one_process_goes_on_where_tensor_ranks_stopped(
 @pytest.mark.slow
 def test_a_run_may_go_from_layout_to_layout(handed_over: Path, uninterrupted: Path) -> None:
     assert step_losses(handed_over / "wandering") == pytest.approx(step_losses(uninterrupted), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_four_processes_go_back_where_one_does(handed_over: Path, tokens: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe", (SEED, SEED + NERVOUS))
+    with pytest.raises(DivergedError, match="gone back 2 time"):
+        train(recipe, tokens=tokens, output=tmp_path / "run")
+    runs = (tmp_path / "run", handed_over / "nervous")
+    logs = [yaml.safe_load((run / "changes.yaml").read_text())["changes"] for run in runs]
+    assert [(entry["at"], entry["skip"]) for entry in logs[0]] == [(entry["at"], entry["skip"]) for entry in logs[1]]
