@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.permute import Permutation
 from mixtures.run import TokenRun
-from mixtures.schedule import Schedule
+from mixtures.schedule import Schedule, window_order
 from mixtures.supply import Supply
 from mixtures.windows import Concatenated
 
@@ -123,7 +122,7 @@ def _cut_short(stretch: _Stretch, n: int) -> int:
 
 
 def _windows(
-    stretch: _Stretch, n: int, key: tuple[int | str, ...]
+    stretch: _Stretch, n: int, key: tuple[int, str, int]
 ) -> Iterator[tuple[npt.NDArray[np.int64] | range, int]]:
     """Numbers of windows, in blocks, with how often each of a block is drawn.
 
@@ -138,10 +137,10 @@ def _windows(
             yield range(n), epochs
             first += epochs * n
             continue
-        permutation = Permutation(n, (*key, epoch))  # as `mixtures.stream` draws them
+        order = window_order(n, *key, epoch)
         for low in range(turn, turn + end - first, _AT_ONCE):
             turns = np.arange(low, min(low + _AT_ONCE, turn + end - first), dtype=np.uint64)
-            yield permutation.forward(turns).astype(np.int64), 1
+            yield order.forward(turns).astype(np.int64), 1
         first = end
 
 

@@ -114,12 +114,12 @@ def _read_json_lines(path: Path, text_column: str, id_column: str) -> Iterator[B
     rows: list[dict[str, Any]] = []
     texts: list[str] = []
     for number, line in _lines(path):
-        row = _parse(path, number, line)
+        row = parse_line(path, number, line)
         text = row.get(text_column)
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: no text under {text_column!r}; each line needs it")
         rows.append(_kept(path, number, row) | {"id": _id(path, number, row.get(id_column))})
-        texts.append(_without_surrogates(text))
+        texts.append(without_surrogates(text))
         if len(rows) == _BATCH:
             yield _json_batch(rows, texts)
             rows, texts = [], []
@@ -138,7 +138,7 @@ def _kept(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
     for field in JSON_COLUMNS:
         value = row.get(field.name)
         if isinstance(value, str) and field.type == pa.string():
-            kept[field.name] = _without_surrogates(value)
+            kept[field.name] = without_surrogates(value)
         elif isinstance(value, int) and not isinstance(value, bool) and field.type != pa.string():
             if value.bit_length() > 63:
                 raise InputError(f"{path}:{number}: {field.name!r} needs more than 64 bits; correct it or leave it out")
@@ -159,7 +159,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"{path}: cannot be read to its end ({error}); make it again") from error
 
 
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The object that a line of JSON holds. Raises InputError."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -172,9 +173,9 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
 def _id(path: Path, number: int, given: Any) -> str:
     if given is None:
         return hashlib.blake2b(f"{path.name}:{number}".encode(), digest_size=16).hexdigest()
-    return _without_surrogates(str(given))
+    return without_surrogates(str(given))
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     r"""JSON's escapes can spell half a surrogate pair (`\ud800`), which is no character: U+FFFD takes its place."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

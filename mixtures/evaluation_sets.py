@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
+from mixtures.documents import parse_line, without_surrogates
 from mixtures.errors import InputError
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".parquet", ".txt")
@@ -66,7 +66,7 @@ def _items(path: Path, columns: Sequence[str]) -> Iterator[Item]:
         return _of_rows(path, enumerate(_parquet_rows(path, columns), 1), columns)
     if path.name.endswith(".txt"):
         return (Item(number=number, passages=(_text(path, number, line),)) for number, line in _lines(path))
-    return _of_rows(path, ((number, _object(path, number, line)) for number, line in _lines(path)), columns)
+    return _of_rows(path, ((number, parse_line(path, number, line)) for number, line in _lines(path)), columns)
 
 
 def _of_rows(path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[Item]:
@@ -82,7 +82,7 @@ def _of_rows(path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], columns:
 def _texts(value: Any) -> Iterator[str]:
     """Every text in a value that was read from JSON or parquet, depth first."""
     if isinstance(value, str):
-        yield value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        yield without_surrogates(value)
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _texts(part)
@@ -107,16 +107,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, line
-
-
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}:{number}: not JSON ({error}); each line is one object") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{path}:{number}: not an object; each line is one object")
-    return row
 
 
 def _text(path: Path, number: int, line: bytes) -> str:

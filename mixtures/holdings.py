@@ -13,7 +13,7 @@ from mixtures.roots import Folder
 from mixtures.run import OpenFiles
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
-from mixtures.supply import open_supplies
+from mixtures.supply import supplies_of
 
 if TYPE_CHECKING:  # it imports pyarrow, which a machine that only trains need not have
     from mixtures.planning import Fit
@@ -50,7 +50,8 @@ def holdings(mixture: Mixture, token_root: Path, say: Callable[[str], None] = la
     named = {folder for of in matching.values() for folders in of.values() for folder in folders}
     there = _only(schedule, [name for name in drawn_components(schedule) if not missing[name]])
     fits = make_plans(there, token_root, say) if there else {}
-    supplies = open_supplies(there, OpenFiles(Folder(token_root)))[1] if there else {}
+    # Every token file was held against the catalogue when the plans were made.
+    supplies = supplies_of(there, catalogue, OpenFiles(Folder(token_root))) if there else {}
     return Holdings(
         available={name: len(supply.train) for name, supply in supplies.items()},
         missing={name: missing[name] for name in drawn_components(schedule) if missing[name]},

@@ -15,6 +15,7 @@ from functools import cached_property
 from mixtures.errors import RecipeError
 from mixtures.interleave import Interleaving, integer_weights
 from mixtures.log import Change
+from mixtures.permute import Permutation
 from mixtures.spec import Mixture, Stage
 
 
@@ -64,6 +65,11 @@ class Segment:
             return None
         position = self.first + self.interleaving.place(component, within)
         return position if position < self.end else None
+
+
+def window_order(n: int, seed: int, component: str, context: int, epoch: int) -> Permutation:
+    """The order in which the `n` windows of a component are drawn in one of its epochs under a context."""
+    return Permutation(n, (seed, component, context, epoch))
 
 
 class Schedule:

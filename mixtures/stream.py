@@ -23,7 +23,7 @@ from mixtures.errors import SupplyError
 from mixtures.permute import Permutation
 from mixtures.roots import TokenRoot, as_root
 from mixtures.run import OpenFiles, RunPart, TokenRun
-from mixtures.schedule import Schedule, Slot, StageSpan
+from mixtures.schedule import Schedule, Slot, StageSpan, window_order
 from mixtures.spec import Mixture
 from mixtures.supply import Supply, open_supplies
 from mixtures.windows import Concatenated, Windows
@@ -61,7 +61,7 @@ class Stream:
         self._supplies = supplies
         self._opened = opened
         self._windows = lru_cache(maxsize=None)(self._windows_of)
-        self._permutation = lru_cache(maxsize=1024)(Permutation)
+        self._order = lru_cache(maxsize=1024)(window_order)
         self._rules = {name: self._rules_of(supply) for name, supply in supplies.items()}
 
     @classmethod
@@ -213,9 +213,8 @@ class Stream:
 
     def window(self, slot: Slot) -> tuple[int, int]:
         """Window and epoch of a slot: the windows of each epoch are drawn in an order of their own."""
-        windows = len(self._windows(slot.component, slot.context))
-        epoch, turn = divmod(slot.count, windows)
-        return self._permutation(windows, self._key(slot.component, slot.context, epoch)).forward(turn), epoch
+        epoch, turn = divmod(slot.count, len(self._windows(slot.component, slot.context)))
+        return self._order_of(slot.component, slot.context, epoch).forward(turn), epoch
 
     def _positions_of(self, component: str, context: int, window: int) -> list[int]:
         """Where a window is seen: once in each epoch, as far as training goes."""
@@ -224,14 +223,15 @@ class Stream:
             (s.count_before(component, s.end) for s in self.schedule.segments if s.context == context), default=0
         )
         for epoch in range(-(-drawn // n)):
-            turn = self._permutation(n, self._key(component, context, epoch)).inverse(window)
+            turn = self._order_of(component, context, epoch).inverse(window)
             position = self.schedule.position(component, context, epoch * n + turn)
             if position is not None:
                 found.append(position)
         return found
 
-    def _key(self, component: str, context: int, epoch: int) -> tuple[int | str, ...]:
-        return (self.schedule.mixture.seed, component, context, epoch)
+    def _order_of(self, component: str, context: int, epoch: int) -> Permutation:
+        n = len(self._windows(component, context))
+        return self._order(n, self.schedule.mixture.seed, component, context, epoch)
 
     def _rules_of(self, supply: Supply) -> Rules:
         mixture = self.schedule.mixture

@@ -9,8 +9,6 @@ from mixtures.errors import MixtureError
 from mixtures.roots import Folder
 from mixtures.run import OpenFiles
 from mixtures.schedule import Schedule
-from mixtures.spec import Mixture
-from mixtures.strict import load
 from mixtures.supply import open_supplies
 from trainer import checkpoint, record
 
@@ -26,8 +24,7 @@ def certificate(path: Path, state: checkpoint.State) -> list[Drawn] | None:
     written = record.read(folder)
     if written is None:
         return None
-    changes = written["changes"][: state.changes]
-    mixture = load(Mixture, written["identity"]["mixture"] | {"changes": changes}, name=str(folder / "run.json"))
+    mixture = record.mixture_of(folder, written, state.changes)
     if mixture.fingerprint() != state.mixture:
         return None  # the folder is another run's
     schedule = Schedule(mixture)

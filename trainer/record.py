@@ -13,6 +13,7 @@ from typing import Any
 from mixtures.files import written_whole
 from mixtures.log import Change
 from mixtures.spec import Mixture
+from mixtures.strict import load
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError, writing
 from trainer.weights import identity_of
@@ -87,6 +88,12 @@ class Sources:
     """Address of the token root."""
     changes: tuple[Change, ...]
     """The log of the mixture."""
+
+
+def mixture_of(folder: Path, written: dict[str, Any], changes: int | None = None) -> Mixture:
+    """The mixture of a run's record, with its log, or with the first `changes` entries of it."""
+    log = written["changes"] if changes is None else written["changes"][:changes]
+    return load(Mixture, written["identity"]["mixture"] | {"changes": log}, name=str(folder / "run.json"))
 
 
 def write(folder: Path, config: TrainConfig, identity: Identity, sources: Sources, *, finished: bool) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from mixtures.document_index import UrlKey
 from mixtures.roots import TokenRoot, as_root
-from mixtures.spec import Mixture
 from mixtures.stream import Stream
 from mixtures.strict import load
 from mixtures.trace import SameUrl, Seen, Sighting, documents_at, sightings
 from trainer import checkpoint, record
 from trainer.config import TrainConfig
-from trainer.data import Step, StepPlan, share
+from trainer.data import Step, StepPlan, positions_of
 from trainer.errors import MismatchError
 from trainer.layout import Process
 
@@ -39,7 +38,7 @@ class Run:
         if written is None:
             raise MismatchError(f"{folder}: holds no run (run.json is missing); give the --output of `falconmix train`")
         identity = written["identity"]
-        mixture = load(Mixture, identity["mixture"] | {"changes": written["changes"]}, name=str(folder / "run.json"))
+        mixture = record.mixture_of(folder, written)
         recipe = identity["recipe"] | {name: written[name] for name in ("checkpoint", "layout", "watch")}
         config = load(TrainConfig, recipe, name=str(folder / "run.json"))
         root = as_root(root_at(written["tokens"]))
@@ -58,7 +57,7 @@ class Run:
 
     def documents(self, step: Step, process: Process) -> list[Seen]:
         """What one of the processes sees in a step, or all of them where there is one."""
-        return documents_at(self.stream, [step.first + row for row in share(step.count, process)])
+        return documents_at(self.stream, positions_of(step, process))
 
     def sightings(self, url: str, url_key: UrlKey, same: SameUrl) -> Iterator[tuple[Sighting, list[int]]]:
         """Every document with that URL, and the steps that see it."""

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 from pyarrow import parquet
 
+from mixtures.documents import without_surrogates
 from mixtures.sources.document import Dropped
 from mixtures.sources.inputs import Source
 from mixtures.sources.streams import Piece, cannot_go_on, lines, unpacked_name
@@ -91,7 +92,7 @@ def _parsed(line: bytes) -> Any:
 def _whole(value: Any) -> Any:
     r"""JSON's escapes can spell half a surrogate pair (`\ud800`), which is no character: U+FFFD takes its place."""
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return without_surrogates(value)
     if isinstance(value, list):
         return [_whole(item) for item in value]
     if isinstance(value, dict):
