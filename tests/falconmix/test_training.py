@@ -16,9 +16,7 @@ import torch
 
 from falconmix.cli import main
 from tests.trainer.corpus import write_recipe, write_tokens
-from tests.trainer.runs import step_losses, untimed
-from trainer import checkpoint, hf
-from trainer.model import greedy
+from tests.trainer.runs import greedy, read_model, step_losses, untimed
 
 SHORT = (("tokens: 2_000", "tokens: 700"), ("tokens: 1_300", "tokens: 450"), ("every_steps: 4", "every_steps: 2"))
 """11 steps: 9, 9, 9, 9, 8 + 12, 3 + 5, 3 + 5, 3 sequences."""
@@ -119,8 +117,7 @@ def test_the_export_is_what_was_trained(one: Path, two: tuple[Path, str], tmp_pa
     said = (loaded.stdout + loaded.stderr).splitlines()
     assert [line for line in said if line.strip() and "Loading weights" not in line] == []
     for folder, run in exports.items():
-        theirs, path = torch.load(folder / "answer.pt"), checkpoint.found(run)
-        ours = hf.read_model(path, checkpoint.read_state(path))
+        theirs, ours = torch.load(folder / "answer.pt"), read_model(run)
         assert theirs["model"] == "FalconForCausalLM"
         with torch.no_grad():
             assert (ours(theirs["ids"]) - theirs["logits"]).abs().max().item() <= 1e-4
