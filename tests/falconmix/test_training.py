@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from unittest import mock
 import pytest
 import torch
 
-from falconmix.cli import main
+from falconmix.cli import main, parser
 from tests.trainer.corpus import write_recipe, write_tokens
 from tests.trainer.runs import greedy, read_model, step_losses, untimed
 
@@ -194,6 +195,15 @@ def test_the_line_that_starts_it_on_many_nodes() -> None:
         "train", "falcon2-11b", "--tokens", "t", "--output", "run", "--launch", "1", "--gpus-per-node", "4"
     )
     assert code == 2 and "tensor 8" in shown
+    cache = ("--token-cache", "/nvme/a b", "--token-cache-bytes", "9_000")
+    more = ("--from", "start", "--no-tensorboard", "--wandb", "falcon2", "--profile", "200:3")
+    asked = ("train", "falcon2-11b", "--tokens", "s3://bucket/t", "--output", "run", *cache, *more, "--launch", "128")
+    code, shown = falconmix(*asked)
+    told = parser().parse_args(shlex.split(shown.partition("-m falconmix.cli ")[2]))
+    assert code == 0
+    assert vars(told) == vars(parser().parse_args(asked)) | {"launch": None}
+    code, shown = falconmix(*asked, "--restart")
+    assert code == 2 and "--restart: the line is run again" in shown
 
 
 def test_begun_with_given_weights(corpus: Corpus, one: Path, tmp_path: Path) -> None:
