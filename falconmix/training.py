@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from falconmix.commands import Commands, add, add_json
-from falconmix.token_root import add_token_root, token_root
+from falconmix.token_root import CACHE_BYTES, add_token_root, token_root
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,13 +50,22 @@ def _add_train(commands: Commands) -> None:
 
 def _launch(options: argparse.Namespace) -> int:
     from trainer.config import load_recipe
+    from trainer.errors import MismatchError
     from trainer.launch import Launch, torchrun_line
 
+    if options.restart:
+        raise MismatchError(
+            "--restart: the line is run again after each stop, to go on; delete the folder of RUN instead"
+        )
     launch = Launch(nodes=options.launch, gpus_per_node=options.gpus_per_node)
     arguments = [options.recipe, "--tokens", options.tokens, "--output", str(options.output)]
+    arguments += ["--token-cache", str(options.token_cache)] if options.token_cache else []
+    if options.token_cache_bytes != CACHE_BYTES:
+        arguments += ["--token-cache-bytes", str(options.token_cache_bytes)]
     arguments += ["--from", str(options.initial)] if options.initial else []
     arguments += ["--no-tensorboard"] if options.no_tensorboard else []
     arguments += ["--wandb", options.wandb] if options.wandb else []
+    arguments += ["--profile", "{}:{}".format(*options.profile)] if options.profile else []
     print(torchrun_line(launch, load_recipe(options.recipe).layout, arguments))
     return 0
 

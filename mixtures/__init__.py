@@ -1,0 +1,17 @@
+"""From documents to training sequences: sources, token files, the recipe of a mixture and its schedule.
+
+Its modules, in an order in which they can be read:
+
+the recipe         spec, components, log, proportion; strict (how recipes are read)
+its order          schedule, interleave (components), permute (windows)
+its sequences      stream, supply, run, windows, assemble; roots, remote, file_cache (where the files lie)
+token files        tokens, document_index, columns, catalogue
+making them        documents, tokenization, shards
+tokenizers         tokenizer; layout, byte_level, byte_pairs, code_points; equality, verdict (that the ids are the same)
+plans              planning, plans, selection, best_fit (what training looks up); holdings, plan, plan_charts,
+                   plan_page, estimate
+lineage            trace, certificate
+decontamination    decontaminate, evaluation_sets, plain_words, ngrams, contamination
+beside these       files, compiled, errors
+corpora            sources/
+"""

@@ -1,6 +1,6 @@
 """`tokens.json`: what lies under a token root, and the tokenizer that made it all.
 
-    {"format": 1, "tokenizer": "<digest>", "vocab_size": …, "eod_id": …,
+    {"format": 2, "tokenizer": "<digest>", "vocab_size": …, "eod_id": …,
      "folders": {"RefinedWeb-Europe/lang=de": [{"file": "part-00000.tokens", "source": "part-00000.parquet",
                                                 "tokens": …, "documents": …, "skipped": …, "job": "<digest>"},
                                                …], …}}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,7 @@ from mixtures.holdings import Holdings, drawn_components
 from mixtures.interleave import integer_weights
 from mixtures.log import Change
 from mixtures.schedule import Schedule, Segment
-from mixtures.spec import Mixture, Stage
+from mixtures.spec import Mixture, Stage, recipe_path
 from mixtures.strict import STATUSES, read_yaml, statuses
 
 _UNSEEN: Final = Fraction(1, 100)
@@ -103,10 +102,7 @@ class Plan:
 
 def known_values(recipe: str | Path) -> dict[str, str]:
     """Status of each marked value of a recipe, by dotted name; `recipe` as for `load_mixture`. Raises RecipeError."""
-    path = Path(recipe)
-    if not path.is_file():
-        path = Path(str(resources.files("mixtures") / "recipes" / f"{recipe}.yaml"))
-    return statuses(read_yaml(path))
+    return statuses(read_yaml(recipe_path(recipe)))
 
 
 def plan(mixture: Mixture, found: Holdings | None = None, known: Mapping[str, str] | None = None) -> Plan:

@@ -28,8 +28,7 @@ def plan_page(plan: Plan) -> str:
         summary=f"{tokens_text(total)} tokens in {len(plan.stages)} stage(s), from {len(plan.components)} component(s)",
         warnings=_warnings(plan.warnings),
         shares=shares_svg(plan),
-        epochs=epochs_svg(plan)
-        or "<p>No component's tokens are known: give the token files with <code>--tokens</code>.</p>",
+        epochs=epochs_svg(plan) or _UNKNOWN,
         legend=_legend(plan),
         stages=_stages(plan),
         components=_components(plan),

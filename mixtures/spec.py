@@ -187,9 +187,7 @@ def load_mixture(recipe: str | Path) -> Mixture:
 
     Files that the log names are read too, relative to the recipe's folder. Raises RecipeError.
     """
-    path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml") and not path.is_file():
-        path = _shipped(str(recipe))
+    path = recipe_path(recipe)
     source = read_yaml(path)
     mixture = load(Mixture, source, name=str(path))
     missing = _without_status(source) if mixture.statuses == "required" else []
@@ -212,13 +210,17 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def _shipped(name: str) -> Path:
-    if name not in recipe_names():
+def recipe_path(recipe: str | Path) -> Path:
+    """The file of a recipe given by name or by path. Raises RecipeError for a name that is not shipped."""
+    path = Path(recipe)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    if str(recipe) not in recipe_names():
         raise RecipeError(
-            f"{name}: neither a file nor a shipped mixture; shipped are {', '.join(recipe_names())}, "
+            f"{recipe}: neither a file nor a shipped mixture; shipped are {', '.join(recipe_names())}, "
             "a file's name ends in .yaml"
         )
-    return Path(str(resources.files("mixtures") / "recipes" / f"{name}.yaml"))
+    return Path(str(resources.files("mixtures") / "recipes" / f"{recipe}.yaml"))
 
 
 def _without_status(source: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 
 import yaml
 
-from mixtures.errors import RecipeError as RecipeError
+from mixtures.errors import RecipeError
 
 T = TypeVar("T")
 

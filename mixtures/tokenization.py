@@ -19,7 +19,7 @@ from mixtures.document_index import IndexDraft, UrlKey, documents_path, url_key
 from mixtures.documents import REPEATED, Batch, columns_of, read_documents
 from mixtures.errors import InputError, TokenizerError
 from mixtures.files import written_whole
-from mixtures.tokenizer import Tokenizer, open_tokenizer
+from mixtures.tokenizer import Ids, Tokenizer, open_tokenizer
 from mixtures.tokens import HEADER, VERSION, Header
 
 _END_BYTES: Final = 1 << 20
@@ -139,9 +139,10 @@ class _Draft:
         return batch.taken(rows), frozenset(i for i, row in enumerate(rows) if actions[row] == "mask")
 
     def _write(self, batch: Batch, masked: frozenset[int]) -> None:
-        skipped = _skipped(self._job, batch, self._tokenizer)
+        encoded = self._tokenizer.encode_batch(batch.texts)
+        skipped = _skipped(self._job, batch, self._tokenizer, encoded)
         urls = [self._job.rules.url_key(url) if url else None for url in batch.column("url")]
-        for i, tokens in enumerate(self._tokenizer.encode_batch(batch.texts)):
+        for i, tokens in enumerate(encoded):
             n_tokens = len(tokens) + 1
             passed_over = n_tokens if i in masked else skipped[i]
             self._file.write(tokens.tobytes() + self._eod)
@@ -149,16 +150,16 @@ class _Draft:
             self.text_bytes += len(batch.texts[i].encode())
 
 
-def _skipped(job: TokenizeJob, batch: Batch, tokenizer: Tokenizer) -> Sequence[int]:
+def _skipped(job: TokenizeJob, batch: Batch, tokenizer: Tokenizer, encoded: Sequence[Ids]) -> Sequence[int]:
     """Leading tokens of each document that lie within its repeated prefix."""
     found = []
-    for document_id, text, n_bytes in zip(batch.ids, batch.texts, batch.column(REPEATED), strict=True):
+    for document_id, text, n_bytes, ids in zip(batch.ids, batch.texts, batch.column(REPEATED), encoded, strict=True):
         if n_bytes and not _is_prefix(text.encode(), n_bytes):
             raise InputError(
                 f"{job.source}: document {document_id}: {REPEATED} is {n_bytes}, which ends outside its text or inside "
                 "a character; give a number of bytes of the text in UTF-8"
             )
-        found.append(tokenizer.tokens_within(text, n_bytes) if n_bytes else 0)
+        found.append(tokenizer.tokens_within(text, n_bytes, ids) if n_bytes else 0)
     return found
 
 

@@ -25,6 +25,8 @@ from mixtures.verdict import Verdict, read_verdict
 if TYPE_CHECKING:
     from mixtures.byte_level import ByteLevelBpe
 
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+
 END_OF_DOCUMENT: Final = "<|endoftext|>"
 FALCON_SPECIALS: Final = (
     *(f">>{name}<<" for name in ("TITLE", "ABSTRACT", "INTRODUCTION", "SUMMARY", "COMMENT", "ANSWER", "QUESTION")),
@@ -59,7 +61,7 @@ class Tokenizer:
         """Which bytes the tokens hold; None for a tokenizer that is no byte-level BPE or changes the text first."""
         return coverage_of(json.loads(self.content))
 
-    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.unsignedinteger[Any]]]:
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         """Ids of each text, without an end-of-document token."""
         if self.fast is not None:
             from mixtures.byte_level import rows
@@ -68,15 +70,14 @@ class Tokenizer:
         encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, self.dtype) for encoding in encodings]
 
-    def tokens_within(self, text: str, n_bytes: int, ids: npt.NDArray[Any] | None = None) -> int:
+    def tokens_within(self, text: str, n_bytes: int, ids: Ids) -> int:
         """How many of a text's first tokens lie wholly within its first `n_bytes` bytes of UTF-8.
 
-        `ids` are those of the text, where they are known already. Where `coverage` is None, a token that holds a part
-        of a character counts as if it held all of it.
+        `ids` are those of the text. Where `coverage` is None, a token that holds a part of a character counts as if it
+        held all of it.
         """
         leading = text[:n_bytes].encode()[:n_bytes]
         if self.coverage is not None:
-            ids = self.encode_batch([text])[0] if ids is None else ids
             held = np.count_nonzero(self.coverage.has_token[np.frombuffer(leading, np.uint8)])
             return int(np.searchsorted(np.cumsum(self.coverage.token_bytes[ids]), held, side="right"))
         n_chars = len(leading.decode(errors="ignore"))

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_the_import_name_is_this_projects_own(name, repository):
     file = importlib.import_module(name).__file__
     assert file
     assert Path(file).resolve() == repository / name / "__init__.py"
+
+
+@pytest.mark.parametrize("room", ["mixtures", "trainer", "trainer.plan"])
+def test_a_room_names_its_modules(room, repository):
+    modules = {file.stem for file in (repository / room.replace(".", "/")).glob("*.py")} - {"__init__"}
+    assert modules - set(re.findall(r"\w+", importlib.import_module(room).__doc__)) == set()
 
 
 def test_one_module_imports_ray(sources):

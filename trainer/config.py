@@ -168,12 +168,22 @@ def recipe_path(recipe: str | Path) -> Path:
 
 
 def mixture_of(config: TrainConfig, recipe: str | Path) -> Mixture:
-    """The mixture that a recipe names. Raises RecipeError, also where its stages are not those of the recipe."""
+    """The mixture that a recipe names.
+
+    Raises RecipeError, also where its stages are not those of the recipe, or the layout cannot cut their contexts.
+    """
     beside = recipe_path(recipe).parent / config.mixture
     mixture = load_mixture(beside if beside.suffix in (".yaml", ".yml") else config.mixture)
     ours, theirs = [stage.name for stage in config.stages], [stage.name for stage in mixture.stages]
     if ours != theirs:
         raise RecipeError(f"{recipe}: stages {ours} are not those of mixture {mixture.name}, {theirs}; name them alike")
+    ranks = config.layout.context
+    for stage in mixture.stages:
+        if ranks > 1 and stage.context % (2 * ranks):
+            raise RecipeError(
+                f"{recipe}: layout.context {ranks} needs contexts that {2 * ranks} divides, {stage.name} has "
+                f"{stage.context}; choose other ranks or another context"
+            )
     return mixture
 
 

@@ -78,12 +78,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def read_model(path: Path, state: checkpoint.State) -> Falcon2:
-    """The trainer's model of a run's checkpoint, whole, in fp32, on the CPU; ready for evaluation."""
-    weights = of_state(state)
-    return assembled(weights, read_stored(path, weights))
-
-
 def hf_names(model: Falcon2) -> dict[str, Tensor]:
     """The model's parameters under the names of `FalconForCausalLM`."""
     return _renamed({name: parameter.detach() for name, parameter in model.named_parameters()})

@@ -37,9 +37,8 @@ _ONLY: Final[dict[str, Any]] = {
     "bias": False,
     "hidden_dropout": 0.0,
     "new_decoder_architecture": True,
-    "num_ln_in_parallel_attn": 1,
+    "num_ln_in_parallel_attn": 1,  # left out, it would mean two norms per block
     "parallel_attn": True,
-    "rope_scaling": None,
 }
 """What the trainer's model is; another value would be another architecture."""
 
@@ -48,28 +47,19 @@ def falcon_config(config: ModelConfig, *, rope_theta: float, tied: bool, context
     """`config.json` of a `FalconForCausalLM` of this shape."""
     return {
         "architectures": ["FalconForCausalLM"],
-        "model_type": "falcon",
-        "activation": "gelu",
-        "alibi": False,
-        "attention_dropout": 0.0,
-        "bias": False,
+        **_ONLY,
         "bos_token_id": eod_id,
         "dtype": "float32",
         "eos_token_id": eod_id,
         "ffn_hidden_size": config.mlp,
-        "hidden_dropout": 0.0,
         "hidden_size": config.hidden,
         "initializer_range": config.init_std,
         "layer_norm_epsilon": config.norm_eps,
         "max_position_embeddings": context,
         "multi_query": True,
-        "new_decoder_architecture": True,
         "num_attention_heads": config.heads,
         "num_hidden_layers": config.layers,
         "num_kv_heads": config.kv_heads,
-        # Left out, it would mean two norms per block.
-        "num_ln_in_parallel_attn": 1,
-        "parallel_attn": True,
         # transformers 5 reads the base here …
         "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
         # … and older ones, as the released Falcon-11B has it, there.
@@ -85,7 +75,7 @@ def weights_of(settings: Mapping[str, Any], file: str) -> Weights:
     Raises MismatchError, naming the field, where that is not the architecture of Falcon2 or a size is missing.
     """
     given = _DEFAULTS | dict(settings)
-    for field, wanted in _ONLY.items():
+    for field, wanted in {**_ONLY, "rope_scaling": None}.items():
         if given.get(field) != wanted:
             raise MismatchError(
                 f"{file}: {field} is {given.get(field)!r}, where Falcon2's is {wanted!r}; give a model of its kind"

@@ -11,11 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
 from trainer.errors import MismatchError
+
+
+class Sizes(NamedTuple):
+    """Ranks along each dimension; their product is the number of processes."""
+
+    replicate: int
+    shard: int
+    context: int
+    tensor: int
+
+    @property
+    def data(self) -> int:
+        """Parts that a step's sequences are dealt into."""
+        return self.replicate * self.shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +62,7 @@ class Layout:
         if self.shard is not None and self.shard < 1:
             raise ValueError(f"shard: {self.shard} must be at least 1; leave it out for all processes left")
 
-    def sizes(self, world: int) -> tuple[int, int, int, int]:
+    def sizes(self, world: int) -> Sizes:
         """Sizes of the dimensions for `world` processes. Raises MismatchError where they do not fit."""
         others = self.replicate * self.context * self.tensor
         shard = self.shard if self.shard is not None else max(1, world // others)
@@ -57,7 +71,7 @@ class Layout:
                 f"layout: replicate {self.replicate} × shard {shard} × context {self.context} × tensor {self.tensor} "
                 f"is {others * shard} processes, but there are {world}; start as many, or change the layout"
             )
-        return self.replicate, shard, self.context, self.tensor
+        return Sizes(self.replicate, shard, self.context, self.tensor)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -202,13 +202,3 @@ def _keeping_products() -> tuple[Any, Any]:
         return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
     return create_selective_checkpoint_contexts(policy)  # type: ignore[no-any-return, no-untyped-call]
-
-
-@torch.no_grad()
-def greedy(model: nn.Module, prompt_BT: Tensor, count: int) -> Tensor:
-    """The `count` likeliest next tokens one after the other, [B, count]; no cache, for checks and small models."""
-    tokens = prompt_BT
-    for _ in range(count):
-        following = model(tokens)[:, -1].argmax(dim=-1, keepdim=True)
-        tokens = torch.cat((tokens, following), dim=1)
-    return tokens[:, prompt_BT.shape[1] :]

@@ -14,7 +14,7 @@ from typing import Final
 from trainer import metrics
 from trainer.metrics import Record
 from trainer.pace import duration
-from trainer.scalars import ALARMING
+from trainer.scalars import ALARMING, FIGURES
 
 _STAGES: Final = (
     "stage",
@@ -93,7 +93,7 @@ def events_of(records: Iterable[Record]) -> list[Record]:
     tokens, found = 0, []
     for record in records:
         tokens = record.get("tokens", tokens)
-        if record["kind"] not in ("step", "held_out", "stragglers"):
+        if record["kind"] not in FIGURES:
             found.append(record | {"tokens": tokens})
     return found
 

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 
 from mixtures.catalogue import TOKENIZER
+from mixtures.errors import TokenizerError
 from mixtures.roots import TokenRoot, as_root
 from mixtures.stream import Stream
 from mixtures.tokenizer import check_same
@@ -33,7 +34,6 @@ from trainer.saving import remove_drafts
 from trainer.session import Order, run_to_end, say
 from trainer.signals import StopWish
 from trainer.sinks import Sinks, forget
-from trainer.weights import imported
 
 STOPPED = 130
 """Exit code of a run that was asked to stop, as of any command that was interrupted: whoever waits must not go on."""
@@ -94,11 +94,15 @@ def _ordered(recipe: str | Path, tokens: TokenRoot, output: Path, initial: Path 
 
 
 def _refuse_other_tokenizer(initial: Path | None, stream: Stream) -> None:
-    known = imported(checkpoint.found(initial)) if initial else None
-    if known and known.tokenizer != stream.tokenizer_digest:
+    if initial is None:
+        return
+    theirs = checkpoint.found(initial) / TOKENIZER
+    try:
+        check_same(theirs, stream.tokenizer_digest)
+    except TokenizerError as error:
         raise MismatchError(
-            f"{initial}: its weights belong to another tokenizer than the tokens; tokenise with theirs (it lies there)"
-        )
+            f"{initial}: its weights belong to another tokenizer than the tokens; tokenise with theirs ({theirs})"
+        ) from error
 
 
 def _finished(order: Order) -> bool:

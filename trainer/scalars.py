@@ -14,6 +14,10 @@ _SPEED: Final = (
     "sync_wait_s",
     "eta_run_s",
 )
+FIGURES: Final = ("step", "held_out", "stragglers")
+"""Kinds of records that have figures; the others say that something happened."""
+ALARMING: Final = ("rewind", "spike")
+"""Kinds of records that somebody should look at."""
 
 
 def scalars(record: dict[str, Any]) -> dict[str, float]:
@@ -31,13 +35,9 @@ def scalars(record: dict[str, Any]) -> dict[str, float]:
     return {}
 
 
-ALARMING: Final = ("rewind", "spike")
-"""Kinds of records that somebody should look at."""
-
-
 def event(record: dict[str, Any]) -> str | None:
     """What happened, in words, where a record has no figures: a rewind, a spike, a new rotary base."""
-    if record["kind"] in ("step", "held_out", "stragglers"):
+    if record["kind"] in FIGURES:
         return None
     said = (f"{name} {value}" for name, value in record.items() if name not in ("kind", "step"))
     return f"{record['kind']}: {', '.join(said)}"

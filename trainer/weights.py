@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from mixtures.strict import RecipeError, load
+from mixtures.errors import RecipeError
+from mixtures.strict import load
 from trainer import checkpoint
 from trainer.config import ModelConfig
 from trainer.errors import CheckpointError

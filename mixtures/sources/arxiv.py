@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final, Literal, cast
 
 from mixtures.sources.document import Document, Dropped, Item, Noted
-from mixtures.sources.inputs import Accepted, Source
+from mixtures.sources.inputs import Accepted
 from mixtures.sources.kind import Kind
 from mixtures.sources.latex_macros import Macro, expand, group_end, split_definitions
 from mixtures.sources.latex_project import LatexError, decoded, joined, main_file
@@ -235,10 +235,6 @@ def _whole(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _whole_input(_: Source) -> bool:
-    return False
-
-
 KIND: Final = Kind(
     name="arxiv",
     options=ArxivOptions,
@@ -248,7 +244,6 @@ KIND: Final = Kind(
         folder=_is_paper,
         in_folder=r"^arXiv_src_.*\.tar$",
     ),
-    splits=_whole_input,
     libraries=("pylatexenc",),
     documents=read,
 )

@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 from typing import Final, Literal
 
 from mixtures.sources.document import Document, Dropped, Item
-from mixtures.sources.inputs import Accepted, Source
+from mixtures.sources.inputs import Accepted
 from mixtures.sources.kind import Kind
-from mixtures.sources.streams import Piece, Unreadable, cannot_go_on, open_unpacked, unpacked_name
+from mixtures.sources.streams import Piece, Unreadable, cannot_go_on, decoded_text, open_unpacked, unpacked_name
 from mixtures.sources.template import check_template, fill
 from mixtures.strict import load
 
@@ -86,16 +86,7 @@ def read(piece: Piece, options: BookOptions) -> Iterator[Item]:
     elif b"\0" in content:
         yield Dropped(reason="not a text", place=piece.source.name, damaged=True)
     else:
-        yield document(decoded(content), piece.source.name, options)
-
-
-def decoded(content: bytes) -> str:
-    """Text of a file: UTF-8, else Windows-1252, in which the older files of Project Gutenberg are; lines end in LF."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        yield document(decoded_text(content), piece.source.name, options)
 
 
 def document(text: str, name: str, options: BookOptions) -> Document | Dropped:
@@ -147,16 +138,11 @@ def _language_codes() -> dict[str, str]:
     return load(_LanguageNames, Path(str(path))).names
 
 
-def _whole(_: Source) -> bool:
-    return False
-
-
 KIND: Final = Kind(
     name="books",
     options=BookOptions,
     accepted=Accepted(
         pattern=r"\.(txt|text)(\.(gz|bz2|xz|zst))?$", said=".txt, plain or packed as .gz, .bz2, .xz or .zst"
     ),
-    splits=_whole,
     documents=read,
 )

@@ -19,7 +19,7 @@ from mixtures.sources.inputs import Accepted, Source
 from mixtures.sources.kind import Kind
 from mixtures.sources.languages import language_names, language_of_file, named_language, permissive_licences
 from mixtures.sources.page_text import visible_text
-from mixtures.sources.rows import PATTERN, SAID, Row, column_names, rows, splits
+from mixtures.sources.rows import PATTERN, SAID, Row, column_names, first_value, rows, splits
 from mixtures.sources.streams import Piece
 
 COLUMNS: Final = {
@@ -149,7 +149,7 @@ def documents(found: Iterator[Row | Dropped], options: CodeOptions) -> Iterator[
 
 
 def _document(row: Row, options: CodeOptions) -> Document | Dropped:
-    said = {what: _first(row.values, names) for what, names in COLUMNS.items()}
+    said = {what: first_value(row.values, names) for what, names in COLUMNS.items()}
     text, path = said["content"], str(said["path"] or "")
     if not isinstance(text, str):
         return Dropped(reason="no text", place=row.place, damaged=True)
@@ -173,10 +173,6 @@ def _document(row: Row, options: CodeOptions) -> Document | Dropped:
         licence="; ".join(licences) or None,
         code_language=language or _other(said),
     )
-
-
-def _first(values: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def _language(said: Mapping[str, Any], path: str) -> str | None:

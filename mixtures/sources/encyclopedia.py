@@ -13,7 +13,7 @@ from mixtures.sources.document import Document, Dropped, Item
 from mixtures.sources.inputs import Accepted, Source
 from mixtures.sources.kind import Kind
 from mixtures.sources.rows import PATTERN, Row, column_names, rows, splits
-from mixtures.sources.streams import Piece, Unreadable, cannot_go_on, open_unpacked, unpacked_name
+from mixtures.sources.streams import Piece, Unreadable, cannot_go_on, open_unpacked
 from mixtures.sources.template import check_template, fill
 
 _OPEN: Final = re.compile(r"<doc\s+([^>]*)>\s*")
@@ -50,12 +50,11 @@ def read(piece: Piece, options: EncyclopediaOptions) -> Iterator[Item]:
     if _has_rows(piece.source):
         yield from documents(rows(piece, {"id", "url", "title", "text", "revid"}), options)
         return
-    place = piece.start
     with open_unpacked(piece.path) as stream:
         try:
             yield from documents(articles((line.decode("utf-8", "replace") for line in stream), piece), options)
         except Unreadable as error:
-            yield cannot_go_on(piece, place, error)
+            yield cannot_go_on(piece, piece.start, error)
 
 
 def articles(lines: Iterable[str], piece: Piece) -> Iterator[Row | Dropped]:
@@ -134,7 +133,7 @@ def _looks_like_json(source: Source) -> bool:
 
 
 def _splits(source: Source) -> bool:
-    return _has_rows(source) and splits(source) and unpacked_name(source.path) == source.path
+    return _has_rows(source) and splits(source)
 
 
 KIND: Final = Kind(

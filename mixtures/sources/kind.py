@@ -39,13 +39,13 @@ class Kind:
 
     documents: what becomes of a piece, where records stand alone. keyed: the records of a piece with their groups, and
     grouped: what becomes of a group, where records that belong together lie apart. check: raises InputError before any
-    work for what can be known to be wrong. splits: whether parts of an input can be read alone.
+    work for what can be known to be wrong. splits: whether parts of an input can be read alone; none, if not given.
     """
 
     name: str
     options: type
     accepted: Accepted
-    splits: Callable[[Source], bool]
+    splits: Callable[[Source], bool] = lambda _source: False
     libraries: tuple[str, ...] = ()
     check: Callable[[Sequence[Source], Any], None] = lambda _sources, _options: None
     documents: Callable[[Piece, Any], Iterable[Item]] | None = None

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from mixtures.sources.latex_tables import latex_tables
+from mixtures.sources.streams import decoded_text
 
 MAX_DEPTH: Final = 10
 _CLASS: Final = re.compile(r"\\document(?:class|style)\s*(?:\[[^\]]{0,2000}\])?\s*\{\s*([^{}]{0,200}?)\s*\}")
@@ -46,12 +47,8 @@ class Project:
 
 
 def decoded(content: bytes) -> str:
-    """Text of a file: UTF-8, else Windows-1252 as the older papers have it; control characters become blanks."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")
-    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """Text of a file, control characters as blanks."""
+    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", decoded_text(content))
 
 
 def main_file(files: Mapping[str, str]) -> str | None:

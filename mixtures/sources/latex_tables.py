@@ -27,10 +27,8 @@ class LatexTables:
     math_environments: tuple[str, ...]
     dropped_environments: tuple[str, ...]
     figures: tuple[str, ...]
-    lists: tuple[str, ...]
     removed_environments: tuple[str, ...]
     code_environments: tuple[str, ...]
-    quotations: tuple[str, ...]
     named: dict[str, str]
     main_names: tuple[str, ...]
 

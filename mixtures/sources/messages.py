@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mixtures.sources.document import Dropped
-from mixtures.sources.rows import Row
+from mixtures.sources.rows import Row, first_value
 from mixtures.sources.threads import Message
 
 COMMENT: Final = "t1_"
@@ -122,14 +122,14 @@ def _reddit_url(values: Mapping[str, Any], otherwise: str) -> str:
 def _tree(row: Row, fields: Fields) -> Iterator[Found | Dropped]:
     """Messages of a row with nested replies, with a list of turns, or with one message."""
     values = row.values
-    root = _first(values, fields.root)
+    root = first_value(values, fields.root)
     nested = root if isinstance(root, dict) else values
-    turns = _first(values, fields.turns)
-    tree = _text(_first(values, fields.tree))
+    turns = first_value(values, fields.turns)
+    tree = _text(first_value(values, fields.tree))
     if isinstance(turns, list) and turns:
-        yield from _turns(turns, row, fields, (SOURCE, tree or _text(_first(values, fields.id)) or row.place))
+        yield from _turns(turns, row, fields, (SOURCE, tree or _text(first_value(values, fields.id)) or row.place))
         return
-    number, parent = _text(_first(nested, fields.id)), _text(_first(nested, fields.parent))
+    number, parent = _text(first_value(nested, fields.id)), _text(first_value(nested, fields.parent))
     tree = tree or ("" if parent else number)
     if nested is values and not tree:
         yield Dropped(reason=NO_MESSAGE, place=row.place, damaged=True)
@@ -159,7 +159,7 @@ def _nested(
             yield Dropped(reason=NO_MESSAGE, place=f"{row.place}, message {place}", damaged=True)
         else:
             yield group, message
-        replies = _first(values, fields.replies) if isinstance(values, dict) else None
+        replies = first_value(values, fields.replies) if isinstance(values, dict) else None
         if isinstance(replies, list):
             above = message.id if message else place
             waiting += [(reply, f"{place}.{n}", above) for n, reply in reversed(list(enumerate(replies)))]
@@ -169,24 +169,20 @@ def _message(values: Any, place: str, parent: str, fields: Fields) -> Message | 
     """A message, whose id is its place in the row where it has none; None where there is no text."""
     if not isinstance(values, dict):
         return None
-    text = _first(values, fields.text)
+    text = first_value(values, fields.text)
     if not isinstance(text, str):
         return None
     removed = values.get("deleted") is True or values.get("removed") is True
     return Message(
-        id=_text(_first(values, fields.id)) or place,
+        id=_text(first_value(values, fields.id)) or place,
         parent=parent or None,
         text="" if removed else text,
-        author=_text(_first(values, fields.author)),
-        role=_text(_first(values, fields.role)),
-        title=_text(_first(values, fields.title)),
-        score=_number(_first(values, fields.score)) - _number(_first(values, fields.rank)),
-        language=_text(_first(values, fields.language)) or None,
+        author=_text(first_value(values, fields.author)),
+        role=_text(first_value(values, fields.role)),
+        title=_text(first_value(values, fields.title)),
+        score=_number(first_value(values, fields.score)) - _number(first_value(values, fields.rank)),
+        language=_text(first_value(values, fields.language)) or None,
     )
-
-
-def _first(values: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def _text(value: Any) -> str:

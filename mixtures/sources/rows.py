@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -52,6 +52,11 @@ def column_names(source: Source) -> list[str]:
             return []  # reading it tells
     first = next((row for row in rows(Piece(source=source)) if isinstance(row, Row)), None)
     return list(first.values) if first else []
+
+
+def first_value(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """What stands under the first of `names` that is there and not null; None where none is."""
+    return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def _parquet_rows(piece: Piece, columns: Collection[str] | None) -> Iterator[Row | Dropped]:

@@ -122,6 +122,15 @@ def cannot_go_on(piece: Piece, offset: int, error: BaseException) -> Dropped:
     return Dropped(reason="cannot be read further", place=f"{piece.place(offset)}: {error}", damaged=True)
 
 
+def decoded_text(content: bytes) -> str:
+    """Text of a file: UTF-8, else Windows-1252, in which older papers and books are; lines end in LF."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def lines(piece: Piece) -> Iterator[Line | Dropped]:
     """The lines that begin within the piece and are not blank; damage is told, never raised."""
     offset = piece.start

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,9 @@ from unittest import mock
 import pytest
 import torch
 
-from falconmix.cli import main
+from falconmix.cli import main, parser
 from tests.trainer.corpus import write_recipe, write_tokens
-from tests.trainer.runs import step_losses, untimed
-from trainer import checkpoint, hf
-from trainer.model import greedy
+from tests.trainer.runs import greedy, read_model, step_losses, untimed
 
 SHORT = (("tokens: 2_000", "tokens: 700"), ("tokens: 1_300", "tokens: 450"), ("every_steps: 4", "every_steps: 2"))
 """11 steps: 9, 9, 9, 9, 8 + 12, 3 + 5, 3 + 5, 3 sequences."""
@@ -119,8 +118,7 @@ def test_the_export_is_what_was_trained(one: Path, two: tuple[Path, str], tmp_pa
     said = (loaded.stdout + loaded.stderr).splitlines()
     assert [line for line in said if line.strip() and "Loading weights" not in line] == []
     for folder, run in exports.items():
-        theirs, path = torch.load(folder / "answer.pt"), checkpoint.found(run)
-        ours = hf.read_model(path, checkpoint.read_state(path))
+        theirs, ours = torch.load(folder / "answer.pt"), read_model(run)
         assert theirs["model"] == "FalconForCausalLM"
         with torch.no_grad():
             assert (ours(theirs["ids"]) - theirs["logits"]).abs().max().item() <= 1e-4
@@ -197,6 +195,15 @@ def test_the_line_that_starts_it_on_many_nodes() -> None:
         "train", "falcon2-11b", "--tokens", "t", "--output", "run", "--launch", "1", "--gpus-per-node", "4"
     )
     assert code == 2 and "tensor 8" in shown
+    cache = ("--token-cache", "/nvme/a b", "--token-cache-bytes", "9_000")
+    more = ("--from", "start", "--no-tensorboard", "--wandb", "falcon2", "--profile", "200:3")
+    asked = ("train", "falcon2-11b", "--tokens", "s3://bucket/t", "--output", "run", *cache, *more, "--launch", "128")
+    code, shown = falconmix(*asked)
+    told = parser().parse_args(shlex.split(shown.partition("-m falconmix.cli ")[2]))
+    assert code == 0
+    assert vars(told) == vars(parser().parse_args(asked)) | {"launch": None}
+    code, shown = falconmix(*asked, "--restart")
+    assert code == 2 and "--restart: the line is run again" in shown
 
 
 def test_begun_with_given_weights(corpus: Corpus, one: Path, tmp_path: Path) -> None:

@@ -158,7 +158,9 @@ def test_a_plan_is_made_once_and_is_missed_where_it_is_not_made(root: Path) -> N
             Stream.open(made, root)
         make_plans(made, root)
         Stream.open(made, root)
-    written = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted((root / "plans").rglob("*"))[1:2]}
+    files = [path for path in sorted((root / "plans").rglob("*")) if path.is_file()]
+    written = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    assert len(written) > 4
     said: list[str] = []
     assert make_plans(plain, root, said.append) == make_plans(plain, root, said.append)
     assert said == []

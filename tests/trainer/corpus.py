@@ -63,7 +63,7 @@ stages:
     batch: [{from_tokens: 0, sequences: 5}]
 checkpoint: {every_steps: 4, keep_last: 2, verify_sequences: 8}
 """
-"""20 steps: batch ramp, an uneven last step in every stage, several micro-batches, every kind of transition."""
+"""22 steps: batch ramp, an uneven last step in every stage, several micro-batches, every kind of transition."""
 
 
 def documents(folder: str, count: int) -> list[str]:

@@ -1,13 +1,16 @@
-"""Reading what runs leave behind, for comparison."""
+"""Reading what runs leave behind, and asking a model, for comparison."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from trainer import checkpoint, metrics
+from trainer.model import Falcon2
+from trainer.weights import assembled, described, read_stored
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -25,6 +28,23 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
     path = checkpoint.latest(run / "checkpoints")
     assert path is not None
     return tensors(path)
+
+
+def read_model(source: Path) -> Falcon2:
+    """The trainer's own model of a checkpoint, or of a run's last one."""
+    path = checkpoint.found(source)
+    weights = described(path)
+    return assembled(weights, read_stored(path, weights))
+
+
+@torch.no_grad()
+def greedy(model: nn.Module, prompt_BT: Tensor, count: int) -> Tensor:
+    """The `count` likeliest next tokens one after the other, [B, count]."""
+    tokens = prompt_BT
+    for _ in range(count):
+        following = model(tokens)[:, -1].argmax(dim=-1, keepdim=True)
+        tokens = torch.cat((tokens, following), dim=1)
+    return tokens[:, prompt_BT.shape[1] :]
 
 
 def untimed(run: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ import torch
 
 from mixtures.tokenizer import Tokenizer
 from tests.trainer.corpus import documents
-from trainer.model import Falcon2, greedy
+from tests.trainer.runs import greedy
+from trainer.model import Falcon2
 
 CHOICE = """
 task: {name}

@@ -28,6 +28,8 @@ def test_a_checkpoint_says_where_it_stood(uninterrupted: Path) -> None:
     assert (state.stage, state.stage_complete, state.context, state.eod_id) == (1, True, 32, 11)
     assert state.next_sequences == 8
     assert state.config.model.hidden == 32
+    assert sum(state.consumed.values()) == state.tokens
+    assert set(state.consumed) == {"English", "Europe", "technical", "code", "conversational"}
     last = checkpoint.read_state(uninterrupted / "checkpoints" / "step-00000022")
     assert (last.next_sequences, last.next_digest) == (0, "")
 

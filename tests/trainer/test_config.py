@@ -71,6 +71,14 @@ def test_stages_must_be_the_mixtures(tmp_path: Path) -> None:
         mixture_of(load_recipe(path), path)
 
 
+def test_contexts_must_be_such_as_the_layout_can_cut(tmp_path: Path) -> None:
+    fine = write_recipe(tmp_path / "fine", ("seed: 7\n", "seed: 7\nlayout: {context: 4}\n"))
+    assert mixture_of(load_recipe(fine), fine).name == "tiny"
+    path = write_recipe(tmp_path / "odd", ("seed: 7\n", "seed: 7\nlayout: {context: 3}\n"))
+    with pytest.raises(RecipeError, match=r"layout\.context 3 needs contexts that 6 divides, one has 16"):
+        mixture_of(load_recipe(path), path)
+
+
 def test_an_unknown_name_lists_the_shipped_recipes() -> None:
     with pytest.raises(
         RecipeError, match=r"falcon3: neither a file nor a shipped recipe; shipped are demo, falcon2-11b"

@@ -12,8 +12,9 @@ import pytest
 
 from mixtures.strict import read_yaml, unmarked
 from mixtures.tokenizer import open_tokenizer
+from tests.trainer.runs import read_model
 from tests.trainer.tasks import CHOICE, GENERATION, accuracies, first_word, questions, write_task
-from trainer import checkpoint, hf, results
+from trainer import hf, results
 from trainer.errors import CheckpointError, EvaluationError
 from trainer.evaluate import Settings, evaluate
 from trainer.model import Falcon2
@@ -42,8 +43,7 @@ def exported(uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def ours(uninterrupted: Path) -> Falcon2:
     """The trainer's own model of the same checkpoint."""
-    path = checkpoint.found(uninterrupted)
-    return hf.read_model(path, checkpoint.read_state(path))
+    return read_model(uninterrupted)
 
 
 @pytest.fixture(scope="module")

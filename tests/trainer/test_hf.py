@@ -11,10 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from mixtures.catalogue import read_catalogue
-from tests.trainer.runs import tensors
+from tests.trainer.runs import greedy, read_model, tensors
 from trainer import checkpoint, hf
 from trainer.errors import CheckpointError, WriteError
-from trainer.model import greedy
 
 PROMPTS = torch.randint(12, 320, (3, 20), generator=torch.Generator().manual_seed(4))
 
@@ -34,9 +33,7 @@ def exported_tied(uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory)
 def both(source: Path, folder: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
-    path = checkpoint.found(source)
-    ours = hf.read_model(path, checkpoint.read_state(path))
-    return ours, AutoModelForCausalLM.from_pretrained(folder)
+    return read_model(source), AutoModelForCausalLM.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("stage", ["untied", "tied"])

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.trainer.runs import greedy
 from trainer.attention import Look
 from trainer.config import ModelConfig, load_recipe
 from trainer.hf import falcon_config, hf_names
-from trainer.model import Attention, Falcon2, greedy, rotary_tables, rotate
+from trainer.model import Attention, Falcon2, rotary_tables, rotate
 
 
 def small(*, heads: int = 8, kv_heads: int = 8, layers: int = 2) -> ModelConfig:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import TokenizerError
-from tests.trainer.corpus import write_recipe
+from tests.trainer.corpus import write_recipe, write_tokens
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint, loop, metrics
 from trainer.errors import BusyError, CheckpointError, DivergedError, MismatchError
@@ -241,7 +241,7 @@ def test_one_process_at_a_time_trains_in_a_folder(recipe: Path, tokens: Path, ru
     with locked(tmp_path / "run"), pytest.raises(BusyError, match="another process trains here") as refusal:
         run(recipe)
     assert refusal.value.exit_code == 2
-    assert run(recipe, stop_after=1)
+    assert checkpoint.found(run(recipe, stop_after=1)).name == "step-00000001"
 
 
 def test_it_says_what_it_is_and_where_the_report_is(recipe: Path, run: Run, capsys: Any) -> None:
@@ -249,6 +249,13 @@ def test_it_says_what_it_is_and_where_the_report_is(recipe: Path, run: Run, caps
     shown = capsys.readouterr().out
     assert "tiny: 1 process(es); the first holds 99,072 of 99,072 parameter bytes" in shown
     assert f"report so far in {output}/report.html" in shown
+
+
+def test_weights_of_another_tokenizer_are_refused(recipe: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    others = write_tokens(tmp_path, vocab=300)
+    with pytest.raises(MismatchError, match=r"uninterrupted: its weights belong to another tokenizer than the tokens"):
+        train(recipe, tokens=others, output=tmp_path / "run", initial=uninterrupted)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_tokenizer_beside_the_tokens_is_refused(recipe: Path, tokens: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def compared(order: Order, seen: Seen) -> list[Row]:
         model=order.config.model,
         tied=order.config.stages[order.stage].tied,
         layout=layout,
-        division=Division(tensor=sizes[3], shards=sizes[1] * sizes[2]),
+        division=Division.of(sizes),
         sequences=order.sequences,
         context=order.context,
         several=order.passes > 1,

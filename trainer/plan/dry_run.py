@@ -23,7 +23,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from mixtures.strict import load
 from trainer.build import sharded_model
 from trainer.config import TrainConfig
-from trainer.data import MicroBatch, context_places
+from trainer.data import MicroBatch
 from trainer.errors import TrainerError
 from trainer.layout import Process
 from trainer.loss import loss_sums, objective
@@ -132,12 +132,8 @@ def _laid_out(order: Order, mesh: Mesh, process: Process, layers: int) -> Falcon
 
 
 def _batch(order: Order, process: Process) -> MicroBatch:
-    places = context_places(order.context, process)
-    width = order.context if places is None else len(places)
-    tokens = torch.zeros(order.sequences, width, dtype=torch.long)
-    return MicroBatch(
-        inputs=tokens, targets=tokens.clone(), places=None if places is None else torch.zeros(width, dtype=torch.long)
-    )
+    tokens = torch.zeros(order.sequences, order.context, dtype=torch.long)
+    return MicroBatch(inputs=tokens, targets=tokens.clone()).parted(process)
 
 
 def _take(model: Falcon2, batch: MicroBatch, order: Order, process: Process, *, last: bool) -> None:

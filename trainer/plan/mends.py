@@ -23,7 +23,7 @@ class Advice:
 def advice(plan: TrainingPlan, config: TrainConfig) -> Advice:
     """All there is to say."""
     costs = [cost for stage in plan.stages for cost in stage.costs]
-    data = plan.sizes[0] * plan.sizes[1]
+    data = plan.sizes.data
     uneven = [cost for cost in costs if cost.batch % data]
     partly = [cost for cost in costs if not cost.batch % data and cost.sequences_per_rank % config.micro_batch]
     waiting = [cost for cost in costs if cost.limit != "compute"]
@@ -90,7 +90,7 @@ def _waiting(cost: StepCost, config: TrainConfig) -> str:
 
 
 def _across_nodes(plan: TrainingPlan) -> list[str]:
-    tensor, per_node = plan.sizes[3], plan.machines.gpu.gpus_per_node
+    tensor, per_node = plan.sizes.tensor, plan.machines.gpu.gpus_per_node
     if tensor <= per_node and per_node % tensor == 0:
         return []
     return [f"layout: tensor {tensor} spans nodes of {per_node}; choose a divisor of {per_node}"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
 from trainer.config import TrainConfig
 from trainer.data import StepPlan, Stretch, passes
 from trainer.errors import MismatchError
-from trainer.layout import Process
+from trainer.layout import Process, Sizes
 from trainer.plan.hardware import Gpu
 from trainer.plan.memory import Memory, Pass, peak_memory
 from trainer.plan.mends import Advice, advice
@@ -114,8 +114,7 @@ class TrainingPlan:
 
     recipe: str
     machines: Machines
-    sizes: tuple[int, int, int, int]
-    """Replicas, shards, contexts, tensor ranks."""
+    sizes: Sizes
     parameters: int
     stages: tuple[StagePlan, ...]
     advice: Advice = field(default_factory=Advice)
@@ -186,19 +185,18 @@ def plan_training(config: TrainConfig, mixture: Mixture, machines: Machines) -> 
         parameters=_parameters_of(config, tied=tied),
         stages=tuple(stages),
     )
-    return TrainingPlan(**(vars(found) | {"advice": advice(found, config)}))
+    return replace(found, advice=advice(found, config))
 
 
 def pass_of(config: TrainConfig, stretch: Stretch, world: int, *, mixed: bool) -> Pass:
     """What each process puts through the model at once in these steps."""
-    _, shard, context, tensor = config.layout.sizes(world)
     process = Process(world=world).laid_out(config.layout)
     mine = math.ceil(stretch.batch / process.data_world)
     return Pass(
         model=config.model,
         tied=config.stages[stretch.stage].tied,
         layout=config.layout,
-        division=Division(tensor=tensor, shards=shard * context),
+        division=Division.of(config.layout.sizes(world)),
         sequences=min(config.micro_batch, mine),
         context=stretch.context,
         several=passes(stretch.batch, config.micro_batch, process) > 1,

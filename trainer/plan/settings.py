@@ -44,8 +44,7 @@ def orders(
     names = [one.name for one in plan.stages]
     if stage is not None and stage not in names:
         raise MismatchError(f"--stage {stage}: there is none; stages are {', '.join(names)}")
-    replicate, shard, _, _ = plan.sizes
-    last = replicate * shard - 1
+    last = plan.sizes.data - 1
     chosen = ranks if ranks is not None else sorted({0, last})
     if max(chosen) > last:
         raise MismatchError(f"--ranks {max(chosen)}: data-parallel ranks go from 0 to {last}")

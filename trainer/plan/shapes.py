@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainer.config import ModelConfig
+from trainer.layout import Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,11 @@ class Division:
 
     tensor: int
     shards: int
+
+    @classmethod
+    def of(cls, sizes: Sizes) -> Division:
+        """That of a layout: contexts hold shards, too."""
+        return cls(tensor=sizes.tensor, shards=sizes.shard * sizes.context)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,21 +12,20 @@ from trainer.plan.planned import StagePlan, StepCost, TrainingPlan
 from trainer.plan.traffic import Collective
 
 _DAY_S = 86_400
-_DIMENSIONS = ("replicate", "shard", "context", "tensor")
 
 
 def plan_text(plan: TrainingPlan) -> str:
     """What people read."""
     machines = plan.machines
     gpu = machines.gpu
-    layout = " × ".join(f"{name} {n}" for name, n in zip(_DIMENSIONS, plan.sizes, strict=True) if n > 1)
+    layout = " × ".join(f"{name} {n}" for name, n in plan.sizes._asdict().items() if n > 1)
     nodes = "1 node" if machines.nodes == 1 else f"{machines.nodes:,} nodes"
     costly = max((cost for stage in plan.stages for cost in stage.costs), key=lambda cost: cost.memory.total)
     lines = [
         f"{plan.recipe}: {plan.parameters:,} parameters, {plan.tokens:,} tokens",
         f"on {machines.gpus:,} × {machines.gpu_name}, {nodes}: {layout or 'one process'}",
         f"at {machines.efficiency:.3g} of {gpu.peak_flops / 1e12:,.4g} TFLOP/s ({'bf16' if gpu.mixed else 'fp32'}), "
-        "whatever stops the run included",
+        "downtime included",
         "",
         f"memory of a rank, worst moment ({costly.stage}, {costly.context:,} tokens, batch {costly.batch:,}):",
         *(f"  {name:<12}{size(part):>11}" for name, part in costly.memory.parts().items() if part),
@@ -88,7 +87,7 @@ def plan_values(plan: TrainingPlan) -> dict[str, Any]:
         "gpus": machines.gpus,
         "nodes": machines.nodes,
         "efficiency": machines.efficiency,
-        "layout": dict(zip(_DIMENSIONS, plan.sizes, strict=True)),
+        "layout": plan.sizes._asdict(),
         "parameters": plan.parameters,
         "tokens": plan.tokens,
         "fits": plan.fits,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from trainer.layout import Sizes
 from trainer.plan.hardware import Gpu
 from trainer.plan.memory import Pass
 
@@ -75,8 +76,8 @@ class Groups:
     replicate: Group
 
     @classmethod
-    def of(cls, sizes: tuple[int, int, int, int]) -> Groups:
-        """For as many replicas, shards, contexts and tensor ranks."""
+    def of(cls, sizes: Sizes) -> Groups:
+        """Those of a layout of these sizes."""
         replicate, shard, context, tensor = sizes
         return cls(
             tensor=Group(name="tensor", size=tensor, stride=1),

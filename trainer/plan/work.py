@@ -51,8 +51,3 @@ def work_of_a_sequence(model: ModelConfig, layout: Layout, context: int) -> Work
         recomputed_blocks=2 * model.layers * (matrices - last) * context if full else 0,
         recomputed_attention=4 * model.layers * queries * pairs if full else 0,
     )
-
-
-def parameters_multiplied(model: ModelConfig) -> int:
-    """N of "6N": parameters that a token is multiplied with."""
-    return work_of_a_sequence(model, Layout(), 2).blocks // 12 + model.vocab * model.hidden

@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from mixtures.sources.books import decoded, parse_book
+from mixtures.sources.books import parse_book
+from mixtures.sources.streams import decoded_text
 from tests.mixtures.sources.imports import imported
 
 TEXT = "CHAPTER I\n\nIt was a café.\n\n" + "The rain went on and on.\n" * 60
@@ -114,7 +115,7 @@ def test_what_is_no_book_is_counted(tmp_path):
 
 def test_a_start_over_two_lines_is_found():
     book = parse_book(
-        decoded((HEADER.replace("EBOOK A LONG RAIN ***", "EBOOK A\nLONG RAIN ***") + TEXT + FOOTER).encode())
+        decoded_text((HEADER.replace("EBOOK A LONG RAIN ***", "EBOOK A\nLONG RAIN ***") + TEXT + FOOTER).encode())
     )
     assert book.text.startswith("CHAPTER I")
     assert book.text.endswith("on and on.")
