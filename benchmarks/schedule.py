@@ -117,14 +117,14 @@ def _wanted(mixture: Mixture) -> dict[Any, int]:
     window = max(stage.context for stage in mixture.stages)
     return {
         component: ceil(schedule.tokens(component.name) / component.max_epochs * SPARE) + 2 * window
-        for component in drawn_from(mixture)
+        for component in drawn_from(schedule)
     }
 
 
 def opened(mixture: Mixture, catalogue: Catalogue) -> Stream:
     """The stream over that table."""
-    files = TableOnly(catalogue)
-    return Stream.of(mixture, catalogue, supplies_of(mixture, catalogue, files), files)
+    files, schedule = TableOnly(catalogue), Schedule(mixture)
+    return Stream.of(schedule, catalogue, supplies_of(schedule, catalogue, files), files)
 
 
 def seek(stream: Stream, position: int) -> tuple[str, int, int, list[tuple[str, int, int]]]:

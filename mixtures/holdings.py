@@ -13,7 +13,7 @@ from mixtures.roots import Folder
 from mixtures.run import OpenFiles
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
-from mixtures.supply import supplies_of
+from mixtures.supply import drawn_from, supplies_of
 
 if TYPE_CHECKING:  # it imports pyarrow, which a machine that only trains need not have
     from mixtures.planning import Fit
@@ -48,22 +48,17 @@ def holdings(mixture: Mixture, token_root: Path, say: Callable[[str], None] = la
     matching = {c.name: {p: catalogue.matching(p) for p in c.tokens} for c in mixture.all_components}
     missing = {name: tuple(p for p, found in of.items() if not found) for name, of in matching.items()}
     named = {folder for of in matching.values() for folders in of.values() for folder in folders}
-    there = _only(schedule, [name for name in drawn_components(schedule) if not missing[name]])
+    drawn = [component.name for component in drawn_from(schedule)]
+    there = _only(schedule, [name for name in drawn if not missing[name]])
     fits = make_plans(there, token_root, say) if there else {}
     # Every token file was held against the catalogue when the plans were made.
-    supplies = supplies_of(there, catalogue, OpenFiles(Folder(token_root))) if there else {}
+    supplies = supplies_of(Schedule(there), catalogue, OpenFiles(Folder(token_root))) if there else {}
     return Holdings(
         available={name: len(supply.train) for name, supply in supplies.items()},
-        missing={name: missing[name] for name in drawn_components(schedule) if missing[name]},
+        missing={name: missing[name] for name in drawn if missing[name]},
         unnamed={folder: catalogue.tokens(folder) for folder in sorted(catalogue.folders) if folder not in named},
         fits=fits,
     )
-
-
-def drawn_components(schedule: Schedule) -> list[str]:
-    """Components that are drawn from somewhere, in the recipe's order."""
-    wanted = {name for segment in schedule.segments for name in segment.interleaving.names}
-    return [component.name for component in schedule.mixture.all_components if component.name in wanted]
 
 
 def _only(schedule: Schedule, names: list[str]) -> Mixture | None:

@@ -13,12 +13,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from mixtures.holdings import Holdings, drawn_components
+from mixtures.holdings import Holdings
 from mixtures.interleave import integer_weights
 from mixtures.log import Change
 from mixtures.schedule import Schedule, Segment
 from mixtures.spec import Mixture, Stage, recipe_path
 from mixtures.strict import STATUSES, read_yaml, statuses
+from mixtures.supply import drawn_from
 
 _UNSEEN: Final = Fraction(1, 100)
 """Share of a component's tokens that may stay unseen without a warning."""
@@ -130,7 +131,7 @@ class _Planner:
         return Plan(
             name=self.mixture.name,
             stages=tuple(self._stages()),
-            components=tuple(self._component(name) for name in drawn_components(self.schedule)),
+            components=tuple(self._component(component.name) for component in drawn_from(self.schedule)),
             rows=rows,
             warnings=(*self._rounded(), *self._unfit(), *self._passed(), *self._never_seen(), *self._unused()),
         )
@@ -296,7 +297,7 @@ class _Planner:
     def _unused(self) -> Iterator[str]:
         """Components that no stage draws from, and tokens that no component names."""
         for component in self.mixture.all_components:
-            if component.name not in drawn_components(self.schedule):
+            if not self.schedule.contexts(component.name):
                 yield f"{component.name}: no stage draws from it; give it a weight or take it out of the recipe"
         for folder, tokens in self.found.unnamed.items():
             yield f"{folder}: {tokens:,} tokens that no component of the recipe names"

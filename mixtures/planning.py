@@ -18,6 +18,7 @@ from mixtures.files import written_whole
 from mixtures.plans import HELD_OUT, PIECES, PLAN
 from mixtures.roots import Folder
 from mixtures.run import OpenFiles, TokenRun
+from mixtures.schedule import Schedule
 from mixtures.selection import selected
 from mixtures.spec import Mixture
 from mixtures.supply import Supply, open_supplies
@@ -43,37 +44,25 @@ def make_plans(mixture: Mixture, token_root: Path, say: Say = lambda _: None) ->
 
     Raises SupplyError, TokenFileError, TokenizerError.
     """
-    root = Folder(token_root)
-    _, supplies = open_supplies(mixture, OpenFiles(root), planned=False)
-    return {name: tuple(_planned(mixture, supply, root, say)) for name, supply in supplies.items()}
+    root, schedule = Folder(token_root), Schedule(mixture)
+    _, supplies = open_supplies(schedule, OpenFiles(root), planned=False)
+    return {name: tuple(_planned(schedule, supply, root, say)) for name, supply in supplies.items()}
 
 
-def _planned(mixture: Mixture, supply: Supply, root: Folder, say: Say) -> Iterator[Fit]:
+def _planned(schedule: Schedule, supply: Supply, root: Folder, say: Say) -> Iterator[Fit]:
     plan = _read_plan(root.local(supply.plan.name(PLAN)))
     run = supply.train
     if supply.component.where:
         run = _selected(supply, root, say)
-    for context in _contexts(mixture, supply.component.name):
-        key = f"{mixture.packing}-{context}"
+    packing = schedule.mixture.packing
+    for context in schedule.contexts(supply.component.name):
+        key = f"{packing}-{context}"
         if key not in plan["fits"]:
             say(f"{supply.component.name}: windows of {context:,} tokens")
-            best_fit = mixture.packing == "best_fit"
-            fit = _best_fit(supply, run, context, root) if best_fit else _concatenated(run, context)
+            fit = _best_fit(supply, run, context, root) if packing == "best_fit" else _concatenated(run, context)
             plan["fits"][key] = asdict(fit)
             _write_plan(root.local(supply.plan.name(PLAN)), plan, supply, run)
         yield Fit(**plan["fits"][key])
-
-
-def _contexts(mixture: Mixture, component: str) -> list[int]:
-    """Context lengths under which a component is drawn from."""
-    found = {stage.context for stage in mixture.stages if component in mixture.shares(stage)}
-    first = 0
-    for stage in mixture.stages:
-        for change in mixture.changes:
-            if first <= change.at < first + stage.sequences and component in mixture.shares(change):
-                found.add(stage.context)
-        first += stage.sequences
-    return sorted(found)
 
 
 def _selected(supply: Supply, root: Folder, say: Say) -> TokenRun:

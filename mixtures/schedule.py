@@ -101,6 +101,10 @@ class Schedule:
         """The segments of a stage, in order."""
         return (segment for segment in self.segments if segment.stage == stage)
 
+    def contexts(self, component: str) -> list[int]:
+        """Context lengths under which a component is drawn from, ascending; none where nothing draws from it."""
+        return sorted({s.context for s in self.segments if component in s.interleaving.names})
+
     def weights(self, stage: int) -> dict[str, int]:
         """Integer weights with which a stage begins, after rounding."""
         interleaving = next(self.of_stage(stage)).interleaving

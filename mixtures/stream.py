@@ -71,13 +71,12 @@ class Stream:
         Raises TokenFileError (missing, foreign, cut short), TokenizerError (more than one), SupplyError (too few tokens
         in a component), RecipeError (weights that cannot be scheduled).
         """
-        opened = OpenFiles(as_root(token_root))
-        return cls.of(mixture, *open_supplies(mixture, opened), opened)
+        schedule, opened = Schedule(mixture), OpenFiles(as_root(token_root))
+        return cls.of(schedule, *open_supplies(schedule, opened), opened)
 
     @classmethod
-    def of(cls, mixture: Mixture, catalogue: Catalogue, supplies: dict[str, Supply], opened: OpenFiles) -> Stream:
-        """The stream over supplies that are open already. Raises SupplyError, RecipeError."""
-        schedule = Schedule(mixture)
+    def of(cls, schedule: Schedule, catalogue: Catalogue, supplies: dict[str, Supply], opened: OpenFiles) -> Stream:
+        """The stream over supplies that are open already. Raises SupplyError."""
         for supply in supplies.values():
             _check_supply(schedule, supply)
         return cls(schedule, catalogue, supplies, opened)
@@ -176,7 +175,7 @@ class Stream:
         """Where, in the whole training, tokens `first` up to `end` of a token file are seen, ascending."""
         supply, found = self._supplies[component], set[int]()
         # Under a context in which nothing is drawn from the component there may be no plan of its windows.
-        for context in {s.context for s in self.schedule.segments if component in s.interleaving.names}:
+        for context in self.schedule.contexts(component):
             windows = self._windows(component, context)
             held = {w for start, stop in supply.train.ranges(file, first, end) for w in windows.holding(start, stop)}
             for window in held:

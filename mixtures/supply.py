@@ -17,6 +17,7 @@ from mixtures.errors import SupplyError, TokenFileError, TokenizerError
 from mixtures.plans import PlanFolder
 from mixtures.roots import TokenRoot
 from mixtures.run import PIECE, OpenFiles, Pieces, TokenRun
+from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
 from mixtures.tokens import MEND, parse_header
 from mixtures.windows import Concatenated, Windows
@@ -44,7 +45,9 @@ class Supply:
         return Concatenated(tokens=len(self.train), context=context)
 
 
-def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) -> tuple[Catalogue, dict[str, Supply]]:
+def open_supplies(
+    schedule: Schedule, opened: OpenFiles, *, planned: bool = True
+) -> tuple[Catalogue, dict[str, Supply]]:
     """Find and check the token files of every component that is drawn from.
 
     Without `planned`, components are taken whole, whatever their conditions: for who makes the plans. Raises
@@ -58,30 +61,28 @@ def open_supplies(mixture: Mixture, opened: OpenFiles, *, planned: bool = True) 
             f"{root.shown(CATALOGUE)}: no such object; give the place to which all that `falconmix tokenize` wrote was "
             "copied"
         ) from None
-    folders = {folder for component in drawn_from(mixture) for folder in matching_folders(component, catalogue, root)}
+    folders = {folder for component in drawn_from(schedule) for folder in matching_folders(component, catalogue, root)}
     check_shards(sorted(folders), catalogue, root)
-    return catalogue, supplies_of(mixture, catalogue, opened, planned=planned)
+    return catalogue, supplies_of(schedule, catalogue, opened, planned=planned)
 
 
 def supplies_of(
-    mixture: Mixture, catalogue: Catalogue, opened: OpenFiles, *, planned: bool = True
+    schedule: Schedule, catalogue: Catalogue, opened: OpenFiles, *, planned: bool = True
 ) -> dict[str, Supply]:
     """The supplies by a catalogue alone: of the token files, only the document indexes of those cut in two are read.
 
     Raises SupplyError, TokenFileError.
     """
     supplies = {}
-    for component in drawn_from(mixture):
+    for component in drawn_from(schedule):
         folders = matching_folders(component, catalogue, opened.root)
-        supplies[component.name] = _supply(component, folders, mixture, catalogue, opened, planned)
+        supplies[component.name] = _supply(component, folders, schedule.mixture, catalogue, opened, planned)
     return supplies
 
 
-def drawn_from(mixture: Mixture) -> list[Component]:
-    """The components that some stage, or the log, gives a weight."""
-    wanted = {name for stage in mixture.stages for name in mixture.shares(stage)}
-    wanted |= {name for change in mixture.changes for name in mixture.shares(change)}
-    return [component for component in mixture.all_components if component.name in wanted]
+def drawn_from(schedule: Schedule) -> list[Component]:
+    """The components that are drawn from somewhere, in the recipe's order."""
+    return [component for component in schedule.mixture.all_components if schedule.contexts(component.name)]
 
 
 def matching_folders(component: Component, catalogue: Catalogue, root: TokenRoot) -> list[str]:

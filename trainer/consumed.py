@@ -29,6 +29,6 @@ def certificate(path: Path, state: checkpoint.State) -> list[Drawn] | None:
         return None  # the folder is another run's
     schedule = Schedule(mixture)
     try:
-        return drawn(schedule, state.position, open_supplies(mixture, OpenFiles(Folder(Path(written["tokens"]))))[1])
+        return drawn(schedule, state.position, open_supplies(schedule, OpenFiles(Folder(Path(written["tokens"]))))[1])
     except (MixtureError, OSError):
         return drawn(schedule, state.position)

@@ -48,7 +48,7 @@ def counted(mixture: Mixture, tokens: Path, position: int) -> tuple[Counter[str]
 
 
 def supplies_of(mixture: Mixture, tokens: Path) -> Mapping[str, Supply]:
-    return open_supplies(mixture, OpenFiles(Folder(tokens)))[1]
+    return open_supplies(Schedule(mixture), OpenFiles(Folder(tokens)))[1]
 
 
 @pytest.mark.parametrize("position", [0, 1, 77, 125, 126, 160, 208])

@@ -209,6 +209,19 @@ def test_where_tokens_are_seen_of_a_component_that_not_all_contexts_draw_from(ro
         assert stream.positions(name, "web/part-00001.tokens", *stream.span_of("web/part-00001.tokens", 0)) == seen
 
 
+@pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
+def test_what_the_log_takes_out_before_it_is_drawn_needs_neither_plan_nor_tokens(root: Path, packing: str) -> None:
+    given = source(packing=packing, changes=[{"at": 0, "reason": "no such folder after all", "weights": {"web": 1}}])
+    where = [{"column": "language", "one_of": ["de"]}]
+    for name, folder in (("chosen", "web"), ("gone", "nowhere")):
+        given["components"].append({"name": name, "kind": "other", "tokens": [folder], "max_epochs": 1, "where": where})
+    given["stages"][0] |= {"weights": {"web": 1, "chosen": 1, "gone": 1}, "out_of": 3}
+    made = load(Mixture, given)
+    assert list(holdings(made, root).available) == ["web"]
+    stream = Stream.open(made, root)
+    assert {stream.sequence(p).component for p in range(len(stream))} == {"web"}
+
+
 def test_epochs_of_best_fit_packing_are_counted_in_windows(root: Path) -> None:
     """Exactly as many epochs as are allowed, whatever of the windows is padding; one sequence more is too many."""
     one_stage = {"name": "s", "context": 32, "weights": {"web": 1}}
