@@ -49,7 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: no such file; give the path of a recipe") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}); give the path of a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that cannot be
         raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: holds {_shown(content)}; a recipe is a mapping of keys to values")
@@ -72,6 +72,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    problem="a list or mapping stands where a key should", problem_mark=key_node.start_mark
+                )
             if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {key_node.value!r} stands twice; remove one", problem_mark=key_node.start_mark
@@ -107,7 +111,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         _expect(isinstance(value, list), value, where, "a list")
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
-        _expect(isinstance(value, dict) and all(isinstance(key, str) for key in value), value, where, "a mapping")
+        _expect(isinstance(value, dict), value, where, "a mapping")
+        for key in value:
+            _expect(isinstance(key, str), key, where, "keys of text (quote them)")
         return {key: _convert(arguments[1], item, _join(where, key)) for key, item in value.items()}
     return _scalar(kind, value, where)
 

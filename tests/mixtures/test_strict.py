@@ -125,6 +125,11 @@ def test_file_errors_name_the_file(tmp_path: Path) -> None:
         ("a: [1", "not YAML"),
         ("- 1", "holds a list; a recipe is a mapping"),
         ("name: x\nname: y\n", "the key 'name' stands twice"),
+        ("? [a, b]\n: 1\n", "a list or mapping stands where a key should"),
+        ("{{a: b}: 1}", "a list or mapping stands where a key should"),
+        ("name: 2024-13-45\n", "not YAML: month must be in"),
+        (f"steps: {'9' * 5000}\n", "not YAML: Exceeds the limit"),
+        ("weights: {~: 1}\n", "weights: expected keys of text .quote them., found nothing"),
         ("name: x\nsteps: two\n", "steps: expected a whole number"),
     ]:
         path.write_text(content)
