@@ -150,7 +150,7 @@ def _add_mix(commands: Commands) -> None:
     what.add_argument(
         "--estimate-weights", action="store_true", help="weights for languages by what there is of each; needs --tokens"
     )
-    command.add_argument("--tokens", type=Path, metavar="TOKENS", help="token files to plan with")
+    command.add_argument("--tokens", type=_folder, metavar="TOKENS", help="folder of the token files to plan with")
     command.add_argument("--html", type=Path, metavar="FILE", help="draw the plan over training time in one page")
     command.add_argument(
         "--temperature",
@@ -160,6 +160,14 @@ def _add_mix(commands: Commands) -> None:
     )
     command.add_argument("--out-of", type=_whole, metavar="N", help="sum of the weights (default 100)")
     add_json(command)
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no folder; plan where the token files were made, then copy `plans` there with them"
+        )
+    return Path(text)
 
 
 def _positive_fraction(text: str) -> Fraction:

@@ -170,6 +170,12 @@ def test_what_cannot_be_planned_gets_one_line(falconmix: Falconmix, arguments: l
     assert not Path("nowhere").exists()
 
 
+def test_a_plan_is_made_where_the_token_files_were(falconmix: Falconmix, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        falconmix("mix", "demo", "--plan", "--tokens", "s3://bucket/t")
+    assert "s3://bucket/t is no folder; plan where the token files were made" in capsys.readouterr().err
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "mixture.yaml"
