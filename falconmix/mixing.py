@@ -213,20 +213,27 @@ def _plan(options: argparse.Namespace) -> int:
 def _estimate(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from mixtures.catalogue import read_catalogue
     from mixtures.errors import RecipeError
-    from mixtures.estimate import OUT_OF, TEMPERATURE, estimate_text, estimates
+    from mixtures.estimate import OUT_OF, TEMPERATURE, by_folder, component_text, estimate_text, estimates
     from mixtures.spec import load_mixture
 
     _refuse(options, ("html",), "--estimate-weights")
     if not options.tokens:
         raise RecipeError("--estimate-weights weighs by what there is: give the token files with --tokens TOKENS")
-    mixture = load_mixture(options.recipe)
+    recipe = load_mixture(options.recipe)
+    mixture = by_folder(recipe, read_catalogue(options.tokens))
+    parts = [component for component in mixture.components if component not in recipe.components]
     found = _holdings(mixture, options.tokens)
     made = estimates(mixture, found, options.temperature or TEMPERATURE, options.out_of or OUT_OF)
     if options.json:
-        print_json({"groups": [asdict(one) for one in made]})
-    else:
-        print("\n".join(["groups:", *(estimate_text(one, found) for one in made)]))
+        names = {"components": [component.name for component in parts]} if parts else {}
+        print_json({"groups": [asdict(one) for one in made]} | names)
+        return 0
+    if parts:
+        print(f"components: # in place of {made[0].group}, a name that the group takes")
+        print("\n".join(map(component_text, parts)))
+    print("\n".join(["groups:", *(estimate_text(one, found) for one in made)]))
     return 0
 
 

@@ -1,19 +1,23 @@
 """Weights for languages from what there is of each: share ∝ tokens^(1/temperature), no more than `max_epochs` allows.
 
-Asked for each group of a recipe; where it has none, for its components of kind `european_web`, as one group. A log
-is left aside: weights are for a training from its start. The default temperature 10/3 is the exponent 0.3 of XLM-R and
+Asked for each group of a recipe; where it has none, for its components of kind `european_web`, as one group, and where
+there is but one, for its token folders (`by_folder`). Where all members at their `max_epochs` do not give what is
+wanted, the temperature alone decides, and the answer says so. A log is left aside: weights are for a training from its
+start. The default temperature 10/3 is the exponent 0.3 of XLM-R and
 mT5 (`mixtures.proportion` has the sources and others).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Final
 
 import yaml
 
+from mixtures.catalogue import Catalogue
+from mixtures.components import Component
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.holdings import Holdings
 from mixtures.plan import Plan, plan
@@ -37,16 +41,47 @@ class Estimate:
     shares: dict[str, int]
     capped: dict[str, int]
     """Members held down by `max_epochs`, with what they would have without it."""
+    within_max_epochs: int
+    """Parts out of `out_of` that the members can give; where these are fewer, no member is held down."""
     left_out: tuple[str, ...]
     """Members without tokens."""
     epochs: dict[str, dict[str, float]]
     """For each member, epochs gone through at the end of each stage."""
 
 
+def by_folder(mixture: Mixture, catalogue: Catalogue) -> Mixture:
+    """The mixture with its European web, where that is one component of several token folders, as a group of these."""
+    european = [component for component in mixture.components if component.kind == "european_web"]
+    if mixture.groups or len(european) != 1:
+        return mixture
+    (whole,) = european
+    folders = sorted({folder for pattern in whole.tokens for folder in catalogue.matching(pattern)})
+    if len(folders) < 2 or any(component.name in folders for component in mixture.all_components):
+        return mixture
+    parts = tuple(replace(whole, name=folder, tokens=(folder,)) for folder in folders)
+    group = Group(name=whole.name, shares=dict.fromkeys(folders, Fraction(1)), out_of=Fraction(len(folders)))
+    others = tuple(component for component in mixture.components if component is not whole)
+    return replace(mixture, components=others + parts, groups=(group,), changes=())
+
+
+def component_text(component: Component) -> str:
+    """A component as one line of a recipe."""
+    epochs = component.max_epochs
+    entry = asdict(component) | {"tokens": list(component.tokens)}
+    entry["max_epochs"] = int(epochs) if epochs.denominator == 1 else str(epochs)
+    where = [{key: value for key, value in asdict(c).items() if value is not None} for c in component.where]
+    entry["where"] = [c | ({"one_of": list(c["one_of"])} if "one_of" in c else {}) for c in where]
+    shown = {key: value for key, value in entry.items() if value}
+    return (
+        "  - "
+        + yaml.safe_dump(shown, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()
+    )
+
+
 def estimates(mixture: Mixture, found: Holdings, temperature: Fraction, out_of: int) -> list[Estimate]:
     """Weights for every group.
 
-    Raises RecipeError where there is none or its members cannot give what is wanted, SupplyError where they have none.
+    Raises RecipeError where there is none or a weight is rounded to nothing, SupplyError where its members are empty.
     """
     mixture = replace(mixture, changes=())
     made = []
@@ -76,6 +111,7 @@ def estimate_text(estimate: Estimate, found: Holdings) -> str:
             "      value:",
             *values,
             *(f"        # {name}: left out, it has no tokens" for name in estimate.left_out),
+            *([_passed_text(estimate)] if estimate.within_max_epochs < estimate.out_of else []),
             *(["  # new: in each stage give it the weight that its members have together"] if estimate.is_new else []),
         ]
     )
@@ -92,15 +128,10 @@ class _Weighed:
 
     def estimate(self, temperature: Fraction, out_of: int, found: Holdings) -> Estimate:
         most = self._most(out_of)
-        if sum(most.values()) < out_of:
-            raise RecipeError(
-                f"{self.mixture.name}: group {self.group}: its members, all at their max_epochs, give "
-                f"{sum(most.values())} of the {out_of} parts wanted; raise max_epochs, "
-                "lower the group's weights, or add documents"
-            )
+        within = sum(most.values())
         try:
             free = proportional(self.there, temperature, out_of)
-            shares = proportional_within(self.there, temperature, out_of, most)
+            shares = proportional_within(self.there, temperature, out_of, most) if within >= out_of else free
         except ValueError as error:
             raise RecipeError(f"{self.mixture.name}: group {self.group}: {error}") from error
         made = plan(self._with(shares, out_of), found)
@@ -111,6 +142,7 @@ class _Weighed:
             temperature=str(temperature),
             shares=shares,
             capped={name: n for name, n in free.items() if shares[name] < n},
+            within_max_epochs=within,
             left_out=tuple(name for name in self.members if name not in self.there),
             epochs={name: _epochs(made, name) for name in shares},
         )
@@ -192,6 +224,13 @@ def _epochs_text(estimate: Estimate, name: str) -> str:
     epochs = ", ".join(f"{stage} {value:.3g}" for stage, value in estimate.epochs[name].items())
     held = f"; held down by max_epochs, {estimate.capped[name]} without it" if name in estimate.capped else ""
     return (epochs or "never drawn") + held
+
+
+def _passed_text(estimate: Estimate) -> str:
+    return (
+        f"        # max_epochs is passed: all at theirs, the members give {estimate.within_max_epochs} of the "
+        f"{estimate.out_of} parts; raise it, lower the group's weights, or add documents"
+    )
 
 
 def _entry(name: str, share: int) -> str:

@@ -229,9 +229,9 @@ def test_weights_are_estimated_and_can_be_pasted(falconmix: Falconmix, tokens: P
     text = MIXTURE.replace("stages:", f"groups:\n  - {{name: both, out_of: 2, {members}}}\nstages:", 1)
     recipe.write_text(text)
     weigh = ("mix", recipe, "--estimate-weights", "--tokens", tokens)
-    code, out, error = falconmix(*weigh, "--json")
+    code, out, _ = falconmix(*weigh, "--json")
     (group,) = json.loads(out)["groups"]
-    assert (code, error, group["group"], sum(group["shares"].values())) == (0, "", "both", 100)
+    assert (code, group["group"], sum(group["shares"].values())) == (0, "both", 100)
     code, out, _ = falconmix(*weigh, "--temperature", "1", "--out-of", "1000")
     shares = yaml.safe_load(out)["groups"][0]["shares"]["value"]
     there = {row["component"]: row["available"] for row in _rows(falconmix, recipe, tokens)}
@@ -239,6 +239,22 @@ def test_weights_are_estimated_and_can_be_pasted(falconmix: Falconmix, tokens: P
     assert shares["code"] == round(1000 * there["code"] / (there["code"] + there["technical"]))
     recipe.write_text(text.split("groups:")[0] + out + "stages:" + text.split("stages:")[1])
     assert falconmix("mix", recipe, "--plan")[0] == 0
+
+
+def test_languages_of_one_component_are_weighed_and_can_be_pasted(
+    falconmix: Falconmix, tokens: Path, recipe: Path
+) -> None:
+    everything = "components: [{name: all, kind: european_web, tokens: ['*'], max_epochs: 9}]\n"
+    stages = "stages: [{name: s1, context: 16, tokens: 2000, weights: {all: 1}}]\n"
+    head = "name: m\nseed: 1\nheld_out: 0\n"
+    recipe.write_text(head + everything + stages)
+    weigh = ("mix", recipe, "--estimate-weights", "--tokens", tokens)
+    code, out, _ = falconmix(*weigh)
+    recipe.write_text(head + stages + out)
+    folders = [component.name for component in load_mixture(recipe).components]
+    assert code == 0 and len(folders) > 1 and sum(load_mixture(recipe).groups[0].parts().values()) == 1
+    recipe.write_text(head + everything + stages)
+    assert json.loads(falconmix(*weigh, "--json")[1])["components"] == folders
 
 
 def _rows(falconmix: Falconmix, recipe: Path, tokens: Path) -> list[dict[str, Any]]:
