@@ -211,7 +211,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from mixtures.catalogue import read_catalogue
     from mixtures.errors import RecipeError
@@ -224,7 +224,7 @@ def _estimate(options: argparse.Namespace) -> int:
     recipe = load_mixture(options.recipe)
     mixture = by_folder(recipe, read_catalogue(options.tokens))
     parts = [component for component in mixture.components if component not in recipe.components]
-    found = _holdings(mixture, options.tokens)
+    found = _holdings(replace(mixture, changes=()), options.tokens)
     made = estimates(mixture, found, options.temperature or TEMPERATURE, options.out_of or OUT_OF)
     if options.json:
         names = {"components": [component.name for component in parts]} if parts else {}

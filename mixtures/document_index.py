@@ -11,9 +11,10 @@ part-00000.documents   the header of `part-00000.tokens`, then, little-endian, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -95,6 +96,12 @@ class Documents:
                 end=min(stop, end),
                 learned_from=start + int(self.skipped[number]),
             )
+
+    def held(self, ids: Set[str]) -> set[str]:
+        """Those of `ids` that it holds."""
+        content, ends = self.id_bytes.tobytes(), self.id_ends.tolist()
+        ours = {content[first:end] for first, end in pairwise((0, *ends))}
+        return {document_id for document_id in ids if document_id.encode() in ours}
 
     def with_url_key(self, key: int) -> list[int]:
         """Numbers of the documents whose URL has that key, ascending."""

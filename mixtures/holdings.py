@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +31,8 @@ class Holdings:
     """Token folders that no component names, with their tokens."""
     fits: dict[str, tuple[Fit, ...]] = field(default_factory=dict)
     """How each component lies in windows of each context length."""
+    unheld: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Masked documents that are in no token file of these components, by number of the log's entry."""
 
     def fit(self, component: str, context: int) -> Fit | None:
         """How a component lies in windows of one context length, where that is known."""
@@ -52,13 +54,29 @@ def holdings(mixture: Mixture, token_root: Path, say: Callable[[str], None] = la
     there = _only(schedule, [name for name in drawn if not missing[name]])
     fits = make_plans(there, token_root, say) if there else {}
     # Every token file was held against the catalogue when the plans were made.
-    supplies = supplies_of(Schedule(there), catalogue, OpenFiles(Folder(token_root))) if there else {}
+    opened = OpenFiles(Folder(token_root))
+    supplies = supplies_of(Schedule(there), catalogue, opened) if there else {}
     return Holdings(
         available={name: len(supply.train) for name, supply in supplies.items()},
         missing={name: missing[name] for name in drawn if missing[name]},
         unnamed={folder: catalogue.tokens(folder) for folder in sorted(catalogue.folders) if folder not in named},
         fits=fits,
+        unheld=_unheld(mixture, sorted({file for of in supplies.values() for file in of.train.files}), opened, say),
     )
+
+
+def _unheld(
+    mixture: Mixture, files: Sequence[str], opened: OpenFiles, say: Callable[[str], None]
+) -> dict[int, tuple[str, ...]]:
+    masked = {i: change.mask.ids() for i, change in enumerate(mixture.changes) if change.mask}
+    left = set[str]().union(*masked.values())
+    if left:
+        say(f"{len(left):,} masked documents in {len(files):,} token files")
+    for file in files:
+        if not left:
+            break
+        left -= opened.documents(file).held(left)
+    return {i: tuple(sorted(ids & left)) for i, ids in masked.items() if ids & left}
 
 
 def _only(schedule: Schedule, names: list[str]) -> Mixture | None:

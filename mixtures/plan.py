@@ -133,7 +133,14 @@ class _Planner:
             stages=tuple(self._stages()),
             components=tuple(self._component(component.name) for component in drawn_from(self.schedule)),
             rows=rows,
-            warnings=(*self._rounded(), *self._unfit(), *self._passed(), *self._never_seen(), *self._unused()),
+            warnings=(
+                *self._rounded(),
+                *self._unfit(),
+                *self._passed(),
+                *self._never_seen(),
+                *self._unused(),
+                *self._unheld(),
+            ),
         )
 
     def _row(self, stage: int, component: str) -> PlanRow:
@@ -301,6 +308,16 @@ class _Planner:
                 yield f"{component.name}: no stage draws from it; give it a weight or take it out of the recipe"
         for folder, tokens in self.found.unnamed.items():
             yield f"{folder}: {tokens:,} tokens that no component of the recipe names"
+
+    def _unheld(self) -> Iterator[str]:
+        """Entries of the log that mask what is not there: a list of something else than ids masks nothing."""
+        for i, ids in self.found.unheld.items():
+            mask = self.mixture.changes[i].mask
+            of = len(mask.ids()) if mask else 0
+            yield (
+                f"changes[{i}].mask: {len(ids):,} of its {of:,} documents are in no token file that is drawn from, "
+                f"{ids[0]!r} among them; give ids as `falconmix trace` shows them"
+            )
 
 
 def plan_text(plan: Plan) -> str:

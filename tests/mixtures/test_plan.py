@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mixtures.holdings import Holdings, holdings
 from mixtures.plan import known_values, plan, plan_text
@@ -130,6 +131,27 @@ def test_holdings_are_those_to_train_on(mixture: Mixture, write_root: Callable[.
     ]
     held_out = load(Mixture, SOURCE | {"held_out": "1/10"})
     assert holdings(held_out, root).available == {"web": 5, "code": 10}
+
+
+def test_masked_documents_that_are_nowhere_are_told(write_root: Callable[..., Path], tmp_path: Path) -> None:
+    """An id that is none masks nothing; held-out documents are there, those of other folders are not."""
+    root = write_root(
+        tmp_path / "t", {"web": [{"a": [1] * 8, "bé": [2] * 30}, {"c": [3] * 9}], "more": [{"d": [4] * 9}]}
+    )
+    (tmp_path / "ids.txt").write_text("bé\na\nhttps://example.org/\nd\n", encoding="utf-8")
+    log = [
+        {"at": 1, "reason": "r", "mask": {"documents": ["c", "a"]}},
+        {"at": 2, "reason": "r", "skip": 1},
+        {"at": 3, "reason": "r", "mask": {"file": str(tmp_path / "ids.txt")}},
+    ]
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(SOURCE | {"held_out": "1/10", "changes": log}))
+    recipe = load_mixture(tmp_path / "m.yaml")
+    found = holdings(recipe, root)
+    assert found.unheld == {2: ("d", "https://example.org/")}
+    assert (
+        "changes[2].mask: 2 of its 4 documents are in no token file that is drawn from, 'd' among them; give ids as "
+        "`falconmix trace` shows them" in plan(recipe, found).warnings
+    )
 
 
 def test_all_that_is_missing_and_all_that_is_not_named(write_root: Callable[..., Path], tmp_path: Path) -> None:
