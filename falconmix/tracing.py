@@ -66,13 +66,15 @@ def _process(options: argparse.Namespace, run: Run) -> Process:
     from trainer.layout import Process
 
     if options.rank is None:
+        if options.world is not None:
+            raise UsageError("--world says of how many processes --rank is one; give --rank, or leave it out")
         return Process()
     world = options.world or run.world
     if world is None:
         raise UsageError("--rank: the run has no checkpoint that would say how many processes there are; give --world")
     if not 0 <= options.rank < world:
         raise UsageError(f"--rank {options.rank}: there are {world} processes, 0 to {world - 1}; give one of them")
-    return Process(rank=options.rank, world=world)
+    return Process(rank=options.rank, world=world).laid_out(run.layout)
 
 
 def _step_facts(run: Run, step: Step) -> dict[str, Any]:

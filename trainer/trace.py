@@ -15,7 +15,7 @@ from trainer import checkpoint, record
 from trainer.config import TrainConfig
 from trainer.data import Step, StepPlan, positions_of
 from trainer.errors import MismatchError
-from trainer.layout import Process
+from trainer.layout import Layout, Process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Run:
     plan: StepPlan
     world: int | None
     """Processes of the latest checkpoint; None before the first."""
+    layout: Layout
+    """How the run was spread over its processes when it was last started."""
 
     @classmethod
     def open(cls, folder: Path, root_at: Callable[[str], Path | TokenRoot] = Path) -> Run:
@@ -47,7 +49,7 @@ class Run:
             raise MismatchError(f"{root.shown('')}: not the tokens of this run: of another tokenizer")
         latest = checkpoint.latest(folder / "checkpoints")
         world = checkpoint.read_state(latest).world if latest else None
-        return cls(stream=stream, plan=StepPlan(stream.spans, config.stages), world=world)
+        return cls(stream=stream, plan=StepPlan(stream.spans, config.stages), world=world, layout=config.layout)
 
     def step(self, number: int) -> Step:
         """The `number`th step. Raises MismatchError outside the run."""

@@ -1,6 +1,7 @@
 """`falconmix trace`: from a step of a run to pages and WARC bytes, and from a page to steps."""
 
 import json
+import shutil
 import zlib
 from pathlib import Path
 
@@ -116,6 +117,21 @@ def test_ranks_share_a_step(run: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert traced(capsys, run, "--step", "2", "--rank", "0")[1] == whole  # one process trained it
 
 
+def test_tensor_and_context_ranks_have_their_sequences_together(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spread = tmp_path / "run"
+    shutil.copytree(run, spread)
+    record = json.loads((spread / "run.json").read_text())
+    record["layout"] |= {"tensor": 2, "context": 2}
+    (spread / "run.json").write_text(json.dumps(record))
+    parts = [traced(capsys, spread, "--step", "2", "--rank", str(rank), "--world", "8")[1] for rank in range(8)]
+    halves = [traced(capsys, run, "--step", "2", "--rank", str(rank), "--world", "2")[1] for rank in range(2)]
+    assert parts == [halves[0]] * 4 + [halves[1]] * 4
+    code = main(["trace", str(spread), "--step", "2", "--rank", "1", "--world", "6"])
+    assert code == 2 and "is 4 processes, but there are 6" in capsys.readouterr().err
+
+
 def test_a_page_leads_to_the_steps_that_see_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opened = Run.open(run)
     steps: dict[str, set[int]] = {}
@@ -150,6 +166,7 @@ def test_what_is_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--step", "999"], "step 999: the run has the steps 1 to "),
         (["--step", "1", "--rank", "4", "--world", "4"], "--rank 4: there are 4 processes, 0 to 3"),
+        (["--step", "1", "--world", "4"], "--world says of how many processes --rank is one; give --rank"),
         (["--url", "https://a.example/", "--rank", "1"], "--rank and --world go with --step"),
         (["--step", "1", "--tokens", "/nonexistent"], "no such file; make it with `falconmix tokenize"),
     ],
