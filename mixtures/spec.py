@@ -148,6 +148,11 @@ class Mixture:
         return sum(stage.sequences for stage in self.stages)
 
     @property
+    def parts_documents(self) -> bool:
+        """Whether it matters to the model where documents end."""
+        return "document" in (self.attention, self.positions)
+
+    @property
     def all_components(self) -> tuple[Component, ...]:
         """The components from the start, then those that the log adds."""
         return self.components + tuple(component for change in self.changes for component in change.components)

@@ -13,13 +13,14 @@ import numpy as np
 
 from mixtures.catalogue import CATALOGUE, Catalogue, Shard, read_catalogue_file
 from mixtures.components import Component
+from mixtures.document_index import open_documents
 from mixtures.errors import SupplyError, TokenFileError, TokenizerError
 from mixtures.plans import PlanFolder
-from mixtures.roots import TokenRoot
+from mixtures.roots import Folder, TokenRoot
 from mixtures.run import PIECE, OpenFiles, Pieces, TokenRun
 from mixtures.schedule import Schedule
 from mixtures.spec import Mixture
-from mixtures.tokens import MEND, parse_header
+from mixtures.tokens import MEND, Header, parse_header
 from mixtures.windows import Concatenated, Windows
 
 _AT_ONCE: Final = 32
@@ -62,7 +63,8 @@ def open_supplies(
             "copied"
         ) from None
     folders = {folder for component in drawn_from(schedule) for folder in matching_folders(component, catalogue, root)}
-    check_shards(sorted(folders), catalogue, root)
+    masks = any(change.mask for change in schedule.mixture.changes)
+    check_shards(sorted(folders), catalogue, root, indexed=masks or schedule.mixture.parts_documents)
     return catalogue, supplies_of(schedule, catalogue, opened, planned=planned)
 
 
@@ -99,11 +101,21 @@ def matching_folders(component: Component, catalogue: Catalogue, root: TokenRoot
     return sorted(found)
 
 
-def check_shards(folders: Iterable[str], catalogue: Catalogue, root: TokenRoot) -> None:
-    """Hold every token file against the catalogue. Raises TokenFileError, TokenizerError."""
+def check_shards(folders: Iterable[str], catalogue: Catalogue, root: TokenRoot, *, indexed: bool) -> None:
+    """Hold every token file against the catalogue, and its document index against it where that will be read.
+
+    Raises TokenFileError, TokenizerError.
+    """
     shards = [(folder, shard) for folder in folders for shard in catalogue.folders[folder]]
+
+    def check(folder: str, shard: Shard) -> None:
+        header = _checked(f"{folder}/{shard.file}", shard, catalogue, root)
+        # In an object store nothing is cut short, and all indexes are too much to be fetched beforehand.
+        if (indexed or shard.skipped) and isinstance(root, Folder):
+            open_documents(root.local(f"{folder}/{shard.file}"), header)
+
     with ThreadPoolExecutor(max(_AT_ONCE, root.at_once)) as pool:
-        for _ in pool.map(lambda at: _check(f"{at[0]}/{at[1].file}", at[1], catalogue, root), shards):
+        for _ in pool.map(lambda at: check(*at), shards):
             pass
 
 
@@ -172,7 +184,7 @@ def _first_held_out(run: TokenRun, share: Fraction) -> int:
     return first or run.parts(0, len(run))[0].end
 
 
-def _check(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> None:
+def _checked(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> Header:
     try:
         header = parse_header(root.shown(name), *root.head(name))
     except FileNotFoundError:
@@ -184,3 +196,4 @@ def _check(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> No
     ours = (header.tokens, header.documents, header.skipped, header.job, header.vocab_size, header.eod_id)
     if ours != (shard.tokens, shard.documents, shard.skipped, shard.job, catalogue.vocab_size, catalogue.eod_id):
         raise TokenFileError(f"{root.shown(name)}: not the file that {CATALOGUE} names; run `falconmix tokenize` again")
+    return header

@@ -229,6 +229,27 @@ def test_a_token_file_cut_short_is_refused_at_the_start(root: Path) -> None:
         Stream.open(mixture(), root)
 
 
+@pytest.mark.parametrize(
+    "reads_it",
+    [
+        {"attention": "document"},
+        {"positions": "document"},
+        {"changes": [{"at": 100, "reason": "r", "mask": {"documents": ["de0.1"]}}]},
+    ],
+)
+def test_a_document_index_that_will_be_read_is_held_against_its_token_file_at_the_start(
+    root: Path, reads_it: dict[str, Any]
+) -> None:
+    path = root / "code" / "part-00000.documents"
+    path.write_bytes(path.read_bytes()[:-2])
+    Stream.open(mixture(), root)
+    with pytest.raises(TokenFileError, match=r"code/part-00000\.documents: cut short or damaged.*tokenise it again"):
+        Stream.open(mixture(**reads_it), root)
+    path.unlink()
+    with pytest.raises(TokenFileError, match=r"code/part-00000\.documents: no such document index; tokenise it again"):
+        Stream.open(mixture(**reads_it), root)
+
+
 def test_a_token_file_exchanged_is_refused(root: Path, write_tokens: Callable[..., Path]) -> None:
     write_tokens(root / "code" / "part-00001.tokens", {"x": [1, 2]})
     with pytest.raises(TokenFileError, match=r"part-00001\.tokens: not the file that tokens\.json names"):
