@@ -26,7 +26,7 @@ from mixtures.run import OpenFiles, RunPart, TokenRun
 from mixtures.schedule import Schedule, Slot, StageSpan, window_order
 from mixtures.spec import Mixture
 from mixtures.supply import Supply, open_supplies
-from mixtures.windows import Concatenated, Windows
+from mixtures.windows import Concatenated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,8 @@ class Stream:
         self._catalogue = catalogue
         self._supplies = supplies
         self._opened = opened
-        self._windows = lru_cache(maxsize=None)(self._windows_of)
+        # Here, not when first asked for: in several threads at once Python 3.11 fails to read the header of an .npy.
+        self._windows = {(name, T): of.windows(T) for name, of in supplies.items() for T in schedule.contexts(name)}
         self._order = lru_cache(maxsize=1024)(window_order)
         self._rules = {name: self._rules_of(supply) for name, supply in supplies.items()}
 
@@ -117,7 +118,7 @@ class Stream:
         """The sequence at `position`. Raises IndexError outside the mixture."""
         slot = self.schedule.at(position)
         window, epoch = self.window(slot)
-        chunks = self._windows(slot.component, slot.context).chunks(window)
+        chunks = self._windows[slot.component, slot.context].chunks(window)
         run, rules = self._supplies[slot.component].train, self._rules[slot.component]
         made = assembled(run, chunks, slot.context, rules, self._masked(position))
         return Sequence(
@@ -135,13 +136,13 @@ class Stream:
         """Where the tokens of the sequence at `position` lie, in order: token file, first token, first one after."""
         slot = self.schedule.at(position)
         run = self._supplies[slot.component].train
-        chunks = self._windows(slot.component, slot.context).chunks(self.window(slot)[0])
+        chunks = self._windows[slot.component, slot.context].chunks(self.window(slot)[0])
         return [place for chunk in chunks for place in run.cut(*chunk)]
 
     def documents(self, position: int) -> list[RunPart]:
         """Which documents the sequence at `position` holds, and where, in order."""
         slot = self.schedule.at(position)
-        chunks = self._windows(slot.component, slot.context).chunks(self.window(slot)[0])
+        chunks = self._windows[slot.component, slot.context].chunks(self.window(slot)[0])
         return parts_of(self._supplies[slot.component].train, chunks)
 
     def learns_all_before(self, end: int) -> bool:
@@ -176,7 +177,7 @@ class Stream:
         supply, found = self._supplies[component], set[int]()
         # Under a context in which nothing is drawn from the component there may be no plan of its windows.
         for context in self.schedule.contexts(component):
-            windows = self._windows(component, context)
+            windows = self._windows[component, context]
             held = {w for start, stop in supply.train.ranges(file, first, end) for w in windows.holding(start, stop)}
             for window in held:
                 found.update(self._positions_of(component, context, window))
@@ -212,12 +213,12 @@ class Stream:
 
     def window(self, slot: Slot) -> tuple[int, int]:
         """Window and epoch of a slot: the windows of each epoch are drawn in an order of their own."""
-        epoch, turn = divmod(slot.count, len(self._windows(slot.component, slot.context)))
+        epoch, turn = divmod(slot.count, len(self._windows[slot.component, slot.context]))
         return self._order_of(slot.component, slot.context, epoch).forward(turn), epoch
 
     def _positions_of(self, component: str, context: int, window: int) -> list[int]:
         """Where a window is seen: once in each epoch, as far as training goes."""
-        n, found = len(self._windows(component, context)), []
+        n, found = len(self._windows[component, context]), []
         drawn = max(
             (s.count_before(component, s.end) for s in self.schedule.segments if s.context == context), default=0
         )
@@ -229,20 +230,17 @@ class Stream:
         return found
 
     def _order_of(self, component: str, context: int, epoch: int) -> Permutation:
-        n = len(self._windows(component, context))
+        n = len(self._windows[component, context])
         return self._order(n, self.schedule.mixture.seed, component, context, epoch)
 
     def _rules_of(self, supply: Supply) -> Rules:
         mixture = self.schedule.mixture
         return Rules(
             padding_id=self.eod_id,
-            parts_documents="document" in (mixture.attention, mixture.positions),
+            parts_documents=mixture.parts_documents,
             has_skipped=supply.has_skipped,
             planned=mixture.packing == "best_fit",
         )
-
-    def _windows_of(self, component: str, context: int) -> Windows:
-        return self._supplies[component].windows(context)
 
     def _masked(self, position: int) -> frozenset[str]:
         """Documents that count for nothing at `position`."""

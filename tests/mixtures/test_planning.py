@@ -1,6 +1,7 @@
 """Plans made beforehand: documents chosen by their columns, and best-fit windows; and the stream that reads them."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,16 @@ def test_where_tokens_are_seen_of_a_component_that_not_all_contexts_draw_from(ro
         seen = [p for p in range(span.first, span.end) if "1.0" in {part.part.id for part in stream.documents(p)}]
         assert seen
         assert stream.positions(name, "web/part-00001.tokens", *stream.span_of("web/part-00001.tokens", 0)) == seen
+
+
+def test_plans_are_read_when_the_stream_is_opened_not_by_its_readers(root: Path) -> None:
+    made = mixture(packing="best_fit")
+    make_plans(made, root)
+    stream = Stream.open(made, root)
+    expected = stream.digest(0, len(stream))
+    stream = Stream.open(made, root)
+    shutil.rmtree(root / "plans")
+    assert stream.digest(0, len(stream)) == expected
 
 
 @pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
