@@ -71,7 +71,7 @@ def _unheld(
     masked = {i: change.mask.ids() for i, change in enumerate(mixture.changes) if change.mask}
     left = set[str]().union(*masked.values())
     if left:
-        say(f"{len(left):,} masked documents in {len(files):,} token files")
+        say(f"looking for {len(left):,} masked document(s) in {len(files):,} token file(s)")
     for file in files:
         if not left:
             break
