@@ -103,7 +103,10 @@ def _broken(path: Path, error: Exception) -> InputError:
 
 
 def _strings(path: Path, batch: pa.RecordBatch, column: str) -> list[str]:
-    values: list[Any] = batch.column(column).to_pylist()
+    try:
+        values: list[Any] = batch.column(column).to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: column {column!r} is not UTF-8 ({error.reason}); make the file again") from error
     for value in values:
         if not isinstance(value, str):
             raise InputError(f"{path}: column {column!r} holds {value!r}; it must be text in every row")

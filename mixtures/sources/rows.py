@@ -65,11 +65,24 @@ def _parquet_rows(piece: Piece, columns: Collection[str] | None) -> Iterator[Row
         with parquet.ParquetFile(piece.path) as file:
             names = [name for name in file.schema_arrow.names if columns is None or name in columns]
             for batch in file.iter_batches(_BATCH, columns=names):
-                for values in batch.to_pylist():
-                    yield Row(f"{piece.source.name}, row {number}", values)
+                for values in _values(batch):
+                    place = f"{piece.source.name}, row {number}"
+                    yield (
+                        Dropped(reason="not UTF-8", place=place, damaged=True) if values is None else Row(place, values)
+                    )
                     number += 1
     except (pa.ArrowException, OSError) as error:
         yield cannot_go_on(piece, number, error)
+
+
+def _values(batch: pa.RecordBatch) -> Sequence[dict[str, Any] | None]:
+    """The rows of a batch, None for one with bytes that are no text: parquet's writers need not look at them."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [None]
+        return [values for number in range(batch.num_rows) for values in _values(batch.slice(number, 1))]
 
 
 def _json_rows(piece: Piece) -> Iterator[Row | Dropped]:

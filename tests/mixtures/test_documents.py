@@ -32,6 +32,9 @@ def test_parquet_refusals(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"id": ["a"], "text": pa.array([None], pa.string())}), path)
     with pytest.raises(InputError, match=r"p\.parquet: column 'text' holds None; it must be text in every row"):
         read(path)
+    parquet.write_table(pa.table({"id": ["a"], "text": pa.array([b"\xff"]).view(pa.string())}), path)
+    with pytest.raises(InputError, match=r"p\.parquet: column 'text' is not UTF-8 \(invalid start byte\)"):
+        read(path)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"p\.parquet: not a whole parquet file"):
         read(path)
