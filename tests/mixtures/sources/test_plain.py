@@ -35,6 +35,12 @@ def test_columns_can_be_named(tmp_path):
     assert (document["text"], document["url"], document["source"]) == ("a text", "https://e.org", "mine")
 
 
+def test_licences_are_found_in_either_spelling(tmp_path):
+    rows = [{"text": "a", "license": "MIT"}, {"text": "b", "licence": "CC0", "license": "MIT"}]
+    _, documents = imported("plain", write_lines(tmp_path / "a.jsonl", rows), tmp_path / "out")
+    assert [document["licence"] for document in documents] == ["MIT", "CC0"]
+
+
 def test_a_missing_column_is_refused_before_any_work(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"body": "x"}])
     with pytest.raises(
