@@ -155,18 +155,28 @@ def open_index(path: Path, header: Header, *, shown: str) -> Documents:
     Raises TokenFileError.
     """
     with path.open("rb") as file:
-        if file.read(HEADER.itemsize) != header.pack():
-            raise TokenFileError(f"{shown}: is not the index of {PurePath(shown).stem}.tokens; {MEND}")
-    n, k, size = header.documents, header.urls, path.stat().st_size
+        head, size = file.read(HEADER.itemsize), path.stat().st_size
+        file.seek(last_id_end_at(header))
+        check_index(header, head, file.read(8), size, shown=shown)
+    n, k = header.documents, header.urls
     sections = {"starts": ("<u8", n), "id_ends": ("<u8", n), "url_keys": ("<u8", k), "skipped": ("<u4", n)}
     sections["url_documents"] = ("<u4", k)
     offset, found = HEADER.itemsize, dict[str, Any]()
-    if size >= offset + 20 * n + 12 * k:
-        for name, (kind, count) in sections.items():
-            found[name] = mapped(path, np.dtype(kind), offset, count)
-            offset += found[name].nbytes
-        n_id_bytes = int(found["id_ends"][-1]) if n else 0
-        if size == offset + n_id_bytes:
-            id_bytes = mapped(path, np.dtype("u1"), offset, n_id_bytes)
-            return Documents(**found, id_bytes=id_bytes, tokens=header.tokens)
-    raise TokenFileError(f"{shown}: cut short or damaged: {size} bytes; {MEND}")
+    for name, (kind, count) in sections.items():
+        found[name] = mapped(path, np.dtype(kind), offset, count)
+        offset += found[name].nbytes
+    return Documents(**found, id_bytes=mapped(path, np.dtype("u1"), offset, size - offset), tokens=header.tokens)
+
+
+def last_id_end_at(header: Header) -> int:
+    """The byte of an index at which the end of its last id stands, in 8 bytes."""
+    return HEADER.itemsize + 8 * (2 * header.documents - 1)
+
+
+def check_index(header: Header, head: bytes, last_id_end: bytes, size: int, *, shown: str) -> None:
+    """Refuse an index of `size` bytes, by its first bytes and those at `last_id_end_at`. Raises TokenFileError."""
+    if head != header.pack():
+        raise TokenFileError(f"{shown}: is not the index of {PurePath(shown).stem}.tokens; {MEND}")
+    n_id_bytes = int.from_bytes(last_id_end, "little") if header.documents else 0
+    if size != HEADER.itemsize + 20 * header.documents + 12 * header.urls + n_id_bytes:
+        raise TokenFileError(f"{shown}: cut short or damaged: {size} bytes; {MEND}")

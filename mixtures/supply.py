@@ -7,18 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from pathlib import PurePosixPath
 from typing import Final
 
 import numpy as np
 
 from mixtures.catalogue import CATALOGUE, Catalogue, Shard, read_catalogue_file
 from mixtures.components import Component
+from mixtures.document_index import check_index, documents_path, last_id_end_at
 from mixtures.errors import SupplyError, TokenFileError, TokenizerError
 from mixtures.plans import PlanFolder
 from mixtures.roots import TokenRoot
 from mixtures.run import PIECE, OpenFiles, Pieces, TokenRun
 from mixtures.spec import Mixture
-from mixtures.tokens import MEND, parse_header
+from mixtures.tokens import MEND, Header, parse_header
 from mixtures.windows import Concatenated, Windows
 
 _AT_ONCE: Final = 32
@@ -183,3 +185,14 @@ def _check(name: str, shard: Shard, catalogue: Catalogue, root: TokenRoot) -> No
     ours = (header.tokens, header.documents, header.skipped, header.job, header.vocab_size, header.eod_id)
     if ours != (shard.tokens, shard.documents, shard.skipped, shard.job, catalogue.vocab_size, catalogue.eod_id):
         raise TokenFileError(f"{root.shown(name)}: not the file that {CATALOGUE} names; run `falconmix tokenize` again")
+    if header.skipped:  # what the loss passes over stands there, and is looked up with every sequence
+        _check_index(documents_path(PurePosixPath(name)).as_posix(), header, root)
+
+
+def _check_index(name: str, header: Header, root: TokenRoot) -> None:
+    try:
+        head, size = root.head(name)
+        last_id_end = root.open(name).read(last_id_end_at(header), 8)
+    except FileNotFoundError:
+        raise TokenFileError(f"{root.shown(name)}: no such document index; {MEND}") from None
+    check_index(header, head, last_id_end, size, shown=root.shown(name))

@@ -229,6 +229,25 @@ def test_a_token_file_cut_short_is_refused_at_the_start(root: Path) -> None:
         Stream.open(mixture(), root)
 
 
+def test_an_index_that_each_step_needs_is_refused_at_the_start_where_it_is_cut_short(
+    root: Path, write_tokens: Callable[..., Path]
+) -> None:
+    index = root / "code" / "part-00000.documents"
+    whole = index.read_bytes()
+    index.write_bytes(whole[:-1])
+    Stream.open(mixture(), root)  # nobody looks there
+    index.write_bytes(whole)
+    write_tokens(root / "code" / "part-00000.tokens", TREE["code"][0], skipped={"code0.1": 3})
+    write_catalogue(root, survey(root, [(file, "x") for file in sorted(root.rglob("*.tokens"))]))
+    Stream.open(mixture(), root)
+    index.write_bytes(index.read_bytes()[:-1])
+    with pytest.raises(TokenFileError, match=r"code/part-00000\.documents: cut short or damaged.*tokenise it again"):
+        Stream.open(mixture(), root)
+    index.unlink()
+    with pytest.raises(TokenFileError, match=r"code/part-00000\.documents: no such document index"):
+        Stream.open(mixture(), root)
+
+
 def test_a_token_file_exchanged_is_refused(root: Path, write_tokens: Callable[..., Path]) -> None:
     write_tokens(root / "code" / "part-00001.tokens", {"x": [1, 2]})
     with pytest.raises(TokenFileError, match=r"part-00001\.tokens: not the file that tokens\.json names"):
