@@ -89,7 +89,10 @@ def _read_parquet(path: Path, text_column: str, id_column: str) -> Iterator[Batc
         with parquet.ParquetFile(path) as file:
             for name in (id_column, text_column):
                 if name not in file.schema_arrow.names:
-                    raise InputError(f"{path}: has no column {name!r}; it has {', '.join(file.schema_arrow.names)}")
+                    raise InputError(
+                        f"{path}: has no column {name!r}; it has {', '.join(file.schema_arrow.names)}; bring it into "
+                        "the document schema first (`falconmix import plain`)"
+                    )
             for batch in file.iter_batches(_BATCH):
                 ids, texts = (_strings(path, batch, name) for name in (id_column, text_column))
                 columns = batch.drop_columns([text_column]).replace_schema_metadata()
@@ -109,7 +112,10 @@ def _strings(path: Path, batch: pa.RecordBatch, column: str) -> list[str]:
         raise InputError(f"{path}: column {column!r} is not UTF-8 ({error.reason}); make the file again") from error
     for value in values:
         if not isinstance(value, str):
-            raise InputError(f"{path}: column {column!r} holds {value!r}; it must be text in every row")
+            raise InputError(
+                f"{path}: column {column!r} holds {value!r}; it must be text in every row: bring the file into the "
+                "document schema first (`falconmix import plain`)"
+            )
     return values
 
 
