@@ -14,8 +14,9 @@ from mixtures.sources.document import Dropped
 from mixtures.sources.inputs import Source
 from mixtures.sources.streams import Piece, cannot_go_on, lines, unpacked_name
 
-PATTERN: Final = r"\.(parquet|(jsonl|ndjson)(\.(gz|bz2|xz|zst))?)$"
-SAID: Final = ".parquet, or .jsonl or .ndjson, plain or packed as .gz, .bz2, .xz or .zst"
+# A packed .json is one of lines, as C4's and Dolma's are; a plain one is mostly a description of a data set.
+PATTERN: Final = r"\.(parquet|(jsonl|ndjson)(\.(gz|bz2|xz|zst))?|json\.(gz|bz2|xz|zst))$"
+SAID: Final = ".parquet, or .jsonl or .ndjson, plain or packed as .gz, .bz2, .xz or .zst, or .json packed so"
 _BATCH: Final = 64  # files of code may have a megabyte each
 
 

@@ -1,5 +1,7 @@
 """Any texts in parquet or JSON lines."""
 
+import gzip
+
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -48,6 +50,13 @@ def test_a_missing_column_is_refused_before_any_work(tmp_path):
     ):
         imported("plain", path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_packed_json_file_is_one_of_lines_and_a_plain_one_no_input(tmp_path):
+    (tmp_path / "c4-train.00000-of-01024.json.gz").write_bytes(gzip.compress(b'{"text": "a"}\n{"text": "b"}\n'))
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    _, documents = imported("plain", tmp_path, tmp_path / "out")
+    assert [document["text"] for document in documents] == ["a", "b"]
 
 
 def test_an_input_without_rows_gives_no_shard(tmp_path):
