@@ -11,7 +11,7 @@ from mixtures.errors import InputError
 from mixtures.sources.document import Document, Dropped, Item
 from mixtures.sources.inputs import Accepted, Source
 from mixtures.sources.kind import Kind
-from mixtures.sources.rows import PATTERN, SAID, Row, column_names, rows, splits
+from mixtures.sources.rows import PATTERN, SAID, Row, column_names, first_value, rows, splits
 from mixtures.sources.streams import Piece
 
 
@@ -86,7 +86,7 @@ def _document(row: Row, options: PlainOptions, source: str) -> Document | Droppe
 
 
 def _text(values: dict[str, Any], column: str | None) -> str | None:
-    value = next((values[name] for name in _spellings(column) if values.get(name) is not None), None)
+    value = first_value(values, _spellings(column))
     if isinstance(value, list):
         return "; ".join(map(str, value)) or None
     return None if value is None else str(value).strip() or None
