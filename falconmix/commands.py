@@ -41,7 +41,8 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print an answer for programs."""
-    ascii_only = sys.stdout.encoding.lower() != "utf-8"
+    encoding = sys.stdout.encoding or "utf-8"  # a StringIO has none
+    ascii_only = encoding.lower() != "utf-8"
     json.dump(value, sys.stdout, indent=1, ensure_ascii=ascii_only, default=str)
     print()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,10 @@ def _read_parquet(path: Path, text_column: str, id_column: str) -> Iterator[Batc
         with parquet.ParquetFile(path) as file:
             for name in (id_column, text_column):
                 if name not in file.schema_arrow.names:
-                    raise InputError(f"{path}: has no column {name!r}; it has {', '.join(file.schema_arrow.names)}")
+                    raise InputError(
+                        f"{path}: has no column {name!r}; it has {', '.join(file.schema_arrow.names)}; bring it into "
+                        "the document schema first (`falconmix import plain`)"
+                    )
             for batch in file.iter_batches(_BATCH):
                 ids, texts = (_strings(path, batch, name) for name in (id_column, text_column))
                 columns = batch.drop_columns([text_column]).replace_schema_metadata()
@@ -103,10 +107,16 @@ def _broken(path: Path, error: Exception) -> InputError:
 
 
 def _strings(path: Path, batch: pa.RecordBatch, column: str) -> list[str]:
-    values: list[Any] = batch.column(column).to_pylist()
+    try:
+        values: list[Any] = batch.column(column).to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: column {column!r} is not UTF-8 ({error.reason}); make the file again") from error
     for value in values:
         if not isinstance(value, str):
-            raise InputError(f"{path}: column {column!r} holds {value!r}; it must be text in every row")
+            raise InputError(
+                f"{path}: column {column!r} holds {value!r}; it must be text in every row: bring the file into the "
+                "document schema first (`falconmix import plain`)"
+            )
     return values
 
 
@@ -155,7 +165,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read to its end ({error}); make it again") from error
 
 

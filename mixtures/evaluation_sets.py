@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_items(path: Path, columns: Sequence[str] = ()) -> list[Item]:
         items = list(_items(path, columns))
     except FileNotFoundError:
         raise InputError(f"{path}: no such evaluation file; give the path of one") from None
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read to its end ({error}); fetch it again") from error
     if not items:
         raise InputError(f"{path}: holds no evaluation items; give a file that does, or leave it out")

@@ -198,6 +198,11 @@ def _from_content(content: str, name: str) -> Tokenizer:
         content_digest = digest(content)
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"{name}: not a Hugging Face tokenizer ({error}); give a tokenizer.json") from error
+    if dropout := json.loads(content)["model"].get("dropout"):
+        raise TokenizerError(
+            f"{name}: draws its ids by chance (dropout {dropout}), so that no text would have the same ones twice; "
+            "set the model's dropout to null"
+        )
     eod_id = engine.token_to_id(END_OF_DOCUMENT)
     if eod_id is None:
         raise TokenizerError(f"{name}: has no {END_OF_DOCUMENT} token; add it to the tokenizer's special tokens")

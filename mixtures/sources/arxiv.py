@@ -186,7 +186,7 @@ def _unpacked(name: str, stream: IO[bytes], max_bytes: int) -> Paper | Dropped:
     content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
         return Dropped(reason="paper larger than max_paper_bytes", place=name, damaged=True)
-    if content[257:262] != b"ustar":
+    if not _is_tar(content):
         return Paper(name=name, files={f"{name.rpartition('/')[2]}.tex": content})
     files: Files = {}
     try:
@@ -198,6 +198,15 @@ def _unpacked(name: str, stream: IO[bytes], max_bytes: int) -> Paper | Dropped:
     except (tarfile.TarError, *Unreadable):
         return Dropped(reason="damaged paper", place=name, damaged=True)
     return Paper(name=name, files=files)
+
+
+def _is_tar(content: bytes) -> bool:
+    """By the checksum of its first header: the oldest tars have no magic bytes."""
+    try:
+        tarfile.TarInfo.frombuf(content[: tarfile.BLOCKSIZE], tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _folder(folder: Path) -> Iterator[Paper]:

@@ -25,6 +25,8 @@ _COMMENT: Final = re.compile(
     r"|(?P<escaped>\\.)|%.*"
 )
 _COMMENT_LINE: Final = re.compile(r"(?m)^[ \t]*%.*\n?")
+_NEVER: Final = re.compile(r"\\iffalse(?![A-Za-z@])")
+_NEVER_END: Final = re.compile(r"\\(?:else|fi)(?![A-Za-z@])")
 CODE: Final = re.compile("\x02(\\d+)\x03")
 """Where a block of code was that is set aside."""
 INLINE_CODE: Final = re.compile("\x0e(\\d+)\x0f")
@@ -72,11 +74,11 @@ def joined(files: Mapping[str, str], main: str, *, max_bytes: int) -> Project:
     r"""The source that begins in `main`, with what it inputs in place. Raises LatexError where that is too long."""
     project = Project()
     budget = [max_bytes]
-    project.text = _read(files, main, project, budget, depth=0)
+    project.text = _read(files, main, project, budget, within=())
     return project
 
 
-def _read(files: Mapping[str, str], name: str, project: Project, budget: list[int], depth: int) -> str:
+def _read(files: Mapping[str, str], name: str, project: Project, budget: list[int], within: tuple[str, ...]) -> str:
     budget[0] -= len(files[name])
     if budget[0] < 0:
         raise LatexError("source longer than max_bytes")
@@ -84,9 +86,9 @@ def _read(files: Mapping[str, str], name: str, project: Project, budget: list[in
 
     def replaced(match: re.Match[str]) -> str:
         located = _located(files, name, _target(match))
-        if located is None or depth >= MAX_DEPTH:
+        if located is None or located in (*within, name) or len(within) >= MAX_DEPTH:  # not what is being read
             return ""
-        inner = _read(files, located, project, budget, depth + 1)
+        inner = _read(files, located, project, budget, (*within, name))
         begin, end = inner.find(r"\begin{document}"), inner.find(r"\end{document}")
         return inner[begin + len(r"\begin{document}") : end] if 0 <= begin < end else inner  # of subfiles
 
@@ -128,14 +130,26 @@ def _without_comments(text: str, project: Project) -> str:
 
     def kept(found: re.Match[str]) -> str:
         if found["address"]:
-            return re.sub(r"(?<!\\)%", r"\\%", found["address"])
+            return re.sub(r"(?<!\\)[%&]", r"\\\g<0>", found["address"]).replace("~", r"{\textasciitilde}")
         code = found["listed"] if found["mark"] is None else found["verb"]
         if code is None:
             return found["escaped"] or ""
         project.code.append(code)
         return f"\x0e{len(project.code) - 1}\x0f"
 
-    return _COMMENT.sub(kept, _COMMENT_LINE.sub("", text))
+    return _without_iffalse(_COMMENT.sub(kept, _COMMENT_LINE.sub("", text)))
+
+
+def _without_iffalse(text: str) -> str:
+    r"""What stands from `\iffalse` to the next `\else` or `\fi` taken out: authors comment passages out so."""
+    pieces, position = [], 0
+    while begin := _NEVER.search(text, position):
+        end = _NEVER_END.search(text, begin.end())
+        if end is None:
+            break
+        pieces.append(text[position : begin.start()])
+        position = end.end()
+    return "".join([*pieces, text[position:]])
 
 
 @functools.cache

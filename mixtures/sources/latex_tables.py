@@ -20,6 +20,7 @@ class LatexTables:
     headings: dict[str, int]
     dropped_macros: dict[str, str]
     kept_macros: dict[str, str]
+    signs: dict[str, str]
     references: dict[str, str]
     citations: dict[str, str]
     environment_arguments: dict[str, str]

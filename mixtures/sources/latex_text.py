@@ -135,6 +135,8 @@ class _Renderer(LatexNodes2Text):  # type: ignore[misc]
             return str(node.latex_verbatim()) if kept else ""
         if name in tables.kept_macros:
             return self._last(node)
+        if name in tables.signs:
+            return tables.signs[name]
         if name == "item":
             label = self._last(node).strip()
             return f"\n\n{_ITEM}{label + ' ' if label else ''}"

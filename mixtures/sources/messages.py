@@ -186,6 +186,8 @@ def _message(values: Any, place: str, parent: str, fields: Fields) -> Message | 
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():  # what pandas makes of whole numbers where one is missing
+        value = int(value)
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 

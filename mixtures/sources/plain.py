@@ -11,7 +11,7 @@ from mixtures.errors import InputError
 from mixtures.sources.document import Document, Dropped, Item
 from mixtures.sources.inputs import Accepted, Source
 from mixtures.sources.kind import Kind
-from mixtures.sources.rows import PATTERN, SAID, Row, column_names, rows, splits
+from mixtures.sources.rows import PATTERN, SAID, Row, column_names, first_value, rows, splits
 from mixtures.sources.streams import Piece
 
 
@@ -52,7 +52,7 @@ def check(sources: Sequence[Source], options: PlainOptions) -> None:
 
 def read(piece: Piece, options: PlainOptions) -> Iterator[Item]:
     """The documents of a piece."""
-    wanted = {getattr(options.columns, column.name) for column in fields(options.columns)} - {None}
+    wanted = {name for column in fields(options.columns) for name in _spellings(getattr(options.columns, column.name))}
     name = PurePath(piece.source.name).name
     return documents(rows(piece, wanted), options, name.split(".")[0] or name)
 
@@ -86,10 +86,17 @@ def _document(row: Row, options: PlainOptions, source: str) -> Document | Droppe
 
 
 def _text(values: dict[str, Any], column: str | None) -> str | None:
-    value = values.get(column) if column is not None else None
+    value = first_value(values, _spellings(column))
     if isinstance(value, list):
         return "; ".join(map(str, value)) or None
     return None if value is None else str(value).strip() or None
+
+
+def _spellings(column: str | None) -> tuple[str, ...]:
+    """Names under which a column may be; most sets spell the one of licences in American."""
+    if column is None:
+        return ()
+    return ("licence", "license") if column == "licence" else (column,)
 
 
 KIND: Final = Kind(

@@ -14,8 +14,9 @@ from mixtures.sources.document import Dropped
 from mixtures.sources.inputs import Source
 from mixtures.sources.streams import Piece, cannot_go_on, lines, unpacked_name
 
-PATTERN: Final = r"\.(parquet|(jsonl|ndjson)(\.(gz|bz2|xz|zst))?)$"
-SAID: Final = ".parquet, or .jsonl or .ndjson, plain or packed as .gz, .bz2, .xz or .zst"
+# A packed .json is one of lines, as C4's and Dolma's are; a plain one is mostly a description of a data set.
+PATTERN: Final = r"\.(parquet|(jsonl|ndjson)(\.(gz|bz2|xz|zst))?|json\.(gz|bz2|xz|zst))$"
+SAID: Final = ".parquet, or .jsonl or .ndjson, plain or packed as .gz, .bz2, .xz or .zst, or .json packed so"
 _BATCH: Final = 64  # files of code may have a megabyte each
 
 
@@ -65,11 +66,24 @@ def _parquet_rows(piece: Piece, columns: Collection[str] | None) -> Iterator[Row
         with parquet.ParquetFile(piece.path) as file:
             names = [name for name in file.schema_arrow.names if columns is None or name in columns]
             for batch in file.iter_batches(_BATCH, columns=names):
-                for values in batch.to_pylist():
-                    yield Row(f"{piece.source.name}, row {number}", values)
+                for values in _values(batch):
+                    place = f"{piece.source.name}, row {number}"
+                    yield (
+                        Dropped(reason="not UTF-8", place=place, damaged=True) if values is None else Row(place, values)
+                    )
                     number += 1
     except (pa.ArrowException, OSError) as error:
         yield cannot_go_on(piece, number, error)
+
+
+def _values(batch: pa.RecordBatch) -> Sequence[dict[str, Any] | None]:
+    """The rows of a batch, None for one with bytes that are no text: parquet's writers need not look at them."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [None]
+        return [values for number in range(batch.num_rows) for values in _values(batch.slice(number, 1))]
 
 
 def _json_rows(piece: Piece) -> Iterator[Row | Dropped]:

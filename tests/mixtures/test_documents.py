@@ -32,6 +32,9 @@ def test_parquet_refusals(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"id": ["a"], "text": pa.array([None], pa.string())}), path)
     with pytest.raises(InputError, match=r"p\.parquet: column 'text' holds None; it must be text in every row"):
         read(path)
+    parquet.write_table(pa.table({"id": ["a"], "text": pa.array([b"\xff"]).view(pa.string())}), path)
+    with pytest.raises(InputError, match=r"p\.parquet: column 'text' is not UTF-8 \(invalid start byte\)"):
+        read(path)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"p\.parquet: not a whole parquet file"):
         read(path)
@@ -82,11 +85,13 @@ def test_a_broken_line_is_named(line: str, message: str, tmp_path: Path) -> None
         read(path)
 
 
-def test_a_gzip_file_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_gzip_file_cut_short_or_damaged_is_named(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"text": "x"}\n' * 1000)[:-20])
-    with pytest.raises(InputError, match=r"d\.jsonl\.gz: cannot be read to its end"):
-        read(path)
+    whole = gzip.compress(b'{"text": "x"}\n' * 1000)
+    for content in (whole[:-20], whole[:10] + b"\7"):  # there is no such kind of block
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"d\.jsonl\.gz: cannot be read to its end"):
+            read(path)
 
 
 def test_stems() -> None:

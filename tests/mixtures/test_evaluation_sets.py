@@ -49,6 +49,12 @@ def test_half_a_surrogate_pair_is_no_character(tmp_path: Path) -> None:
     assert found(tmp_path / "a.jsonl") == [(1, ("a\ufffdb",))]
 
 
+def test_a_parquet_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"q": pa.array([b"\xff"]).view(pa.string())}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be read to its end \('utf-8' codec"):
+        read_items(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -59,10 +65,11 @@ def test_half_a_surrogate_pair_is_no_character(tmp_path: Path) -> None:
         ("a.jsonl", b"", r"a\.jsonl: holds no evaluation items; give a file that does"),
         ("a.txt", b"good\n\xff\xfe\n", r"a\.txt:2: not UTF-8"),
         ("a.parquet", b"PAR1 not at all", r"a\.parquet: cannot be read to its end"),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0)[:10] + b"\7", r"a\.jsonl\.gz: cannot be read to its end"),
         ("a.jsonl.gz", gzip.compress(b'{"q": "x"}\n' * 999, mtime=0)[:-20], r"a\.jsonl\.gz: cannot be read to its end"),
     ],
     # pytest would name a case by its bytes.
-    ids=["half", "list", "latin-1", "deep", "empty", "not-utf-8", "not-parquet", "cut-gzip"],
+    ids=["half", "list", "latin-1", "deep", "empty", "not-utf-8", "not-parquet", "damaged-gzip", "cut-gzip"],
 )
 def test_a_damaged_file_gets_one_line_that_names_the_place(
     tmp_path: Path, name: str, content: bytes, message: str

@@ -147,6 +147,14 @@ def test_a_model_that_can_forge_its_specials_is_refused(tmp_path: Path) -> None:
         open_tokenizer(path)
 
 
+def test_a_model_that_draws_its_ids_by_chance_is_refused(bpe: str, tmp_path: Path) -> None:
+    path, content = tmp_path / "t.json", json.loads(bpe)
+    content["model"]["dropout"] = 0.1
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match=r"t\.json: draws its ids by chance \(dropout 0\.1\).*to null"):
+        open_tokenizer(path)
+
+
 def test_too_small_a_vocabulary_is_refused() -> None:
     with pytest.raises(TokenizerError, match="a vocabulary of 267 is too small; give at least 268"):
         train_bpe(TEXTS, 267)

@@ -107,6 +107,18 @@ def test_an_archive_of_arxiv(sample_files, tmp_path):
     assert counts["records"] == 7
 
 
+def test_a_tar_without_magic_bytes_is_one(tmp_path):
+    files = {"ms.tex": PAPER.replace("Some", "\\input{part}Some"), "part.tex": "More. "}
+    tar = bytearray(gzip.decompress(packed(files)))
+    for begin in (0, 1024):
+        tar[begin + 257 : begin + 265] = bytes(8)
+        tar[begin + 148 : begin + 156] = b" " * 8
+        tar[begin + 148 : begin + 156] = b"%06o\0 " % sum(tar[begin : begin + 512])
+    (tmp_path / "hep-th9901001.gz").write_bytes(gzip.compress(tar))
+    _, (document,) = imported("arxiv", tmp_path / "hep-th9901001.gz", tmp_path / "out", SHORT)
+    assert document["text"] == "# T\n\nMore. Some text here."
+
+
 def test_folders_single_papers_and_numbered_files(samples, sample_files, tmp_path):
     shutil.copytree(samples / "2301.00042", tmp_path / "papers" / "2301.00042")
     (tmp_path / "papers" / "single.gz").write_bytes(packed(PAPER))

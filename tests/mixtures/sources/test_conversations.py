@@ -3,9 +3,11 @@
 import json
 from dataclasses import asdict
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.sources.conversations import grouped
@@ -63,6 +65,13 @@ def test_flat_messages_over_two_files_give_the_same_threads(samples, tmp_path):
     _, documents = imported("conversations", tmp_path / "in", tmp_path / "out")
     _, expected = imported("conversations", samples / "oasst_trees.jsonl", tmp_path / "out2")
     assert documents == expected
+
+
+def test_numbers_that_a_missing_one_made_floats_are_the_same_ids(tmp_path):
+    messages = {"thread_id": [7, 7, 7], "id": [1, 2, 3], "parent_id": [None, 1.0, 2.0], "text": ["a", "b", "c"]}
+    parquet.write_table(pa.table(messages), tmp_path / "a.parquet")
+    _, (document,) = imported("conversations", tmp_path / "a.parquet", tmp_path / "out")
+    assert document["text"] == "Speaker 1: a\nSpeaker 2: b\nSpeaker 3: c"
 
 
 def test_replies_go_by_their_rank(tmp_path):

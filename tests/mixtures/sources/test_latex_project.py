@@ -19,6 +19,8 @@ def source(files, main="main.tex"):
         (r"50\% of % it", r"50\% of "),
         ("line \\\\% comment\nb", "line \\\\\nb"),
         (r"\url{https://e.org/a%20b} % c", r"\url{https://e.org/a\%20b} "),
+        (r"\url{https://e.org/~a?b=1&c=\&}", r"\url{https://e.org/{\textasciitilde}a?b=1\&c=\&}"),
+        (r"a \iffalse b \fi c \iffalse d \else e \fi \iffalsehood \iffalse f", r"a  c  e \fi \iffalsehood \iffalse f"),
         (r"\verb|a%b| c", "\x0e0\x0f c"),
         ("% \\begin{verbatim}\nx % y", "x "),
     ],
@@ -55,10 +57,11 @@ def test_inputs_are_followed_wherever_they_lie():
     assert source(files).text == "1AEB 2B 3C 4D56 "
 
 
-def test_a_file_that_inputs_itself_ends_and_a_long_source_is_refused():
-    assert source({"main.tex": "x\\input{main}"}).text == "x" * 11
+def test_a_file_that_inputs_itself_stands_once_and_a_long_source_is_refused():
+    assert source({"main.tex": "x\\input{main}\\input{main}"}).text == "x"
+    assert source({"main.tex": "x\\input{b}\\input{b}", "b.tex": "y\\input{main}"}).text == "xyy"
     with pytest.raises(LatexError, match="source longer than max_bytes"):
-        joined({"main.tex": "x\\input{main}\\input{main}"}, "main.tex", max_bytes=2_000)
+        joined({"main.tex": "x\\input{b}\\input{b}", "b.tex": "y" * 1000}, "main.tex", max_bytes=2_000)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def text(source, **more):
         (r"text\footnote{A note.} \textbf{bold} {\it old} \textsc{Sc}", "text (A note.) bold old Sc"),
         (r"\href{https://e.org}{here} \url{https://e.org/a_b}", "here https://e.org/a_b"),
         (r"known~\cite[p.~3]{a,b}. See~\citet{c}", "known. See"),
+        (r"hy\-phen, \S3, \LaTeX\ by \TeX{}nicians", "hyphen, §3, LaTeX by TeXnicians"),
         (r"\includegraphics[width=1cm]{x.pdf}\vspace*{1cm}\maketitle\centering z", "z"),
         (r"\begin{tabular}{ll} a & b \\ c & d \end{tabular} e", "e"),
         (r"\unknowncommand{kept} \today", "kept"),

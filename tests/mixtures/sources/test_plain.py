@@ -1,5 +1,7 @@
 """Any texts in parquet or JSON lines."""
 
+import gzip
+
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -35,6 +37,12 @@ def test_columns_can_be_named(tmp_path):
     assert (document["text"], document["url"], document["source"]) == ("a text", "https://e.org", "mine")
 
 
+def test_licences_are_found_in_either_spelling(tmp_path):
+    rows = [{"text": "a", "license": "MIT"}, {"text": "b", "licence": "CC0", "license": "MIT"}]
+    _, documents = imported("plain", write_lines(tmp_path / "a.jsonl", rows), tmp_path / "out")
+    assert [document["licence"] for document in documents] == ["MIT", "CC0"]
+
+
 def test_a_missing_column_is_refused_before_any_work(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"body": "x"}])
     with pytest.raises(
@@ -42,6 +50,13 @@ def test_a_missing_column_is_refused_before_any_work(tmp_path):
     ):
         imported("plain", path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_packed_json_file_is_one_of_lines_and_a_plain_one_no_input(tmp_path):
+    (tmp_path / "c4-train.00000-of-01024.json.gz").write_bytes(gzip.compress(b'{"text": "a"}\n{"text": "b"}\n'))
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    _, documents = imported("plain", tmp_path, tmp_path / "out")
+    assert [document["text"] for document in documents] == ["a", "b"]
 
 
 def test_an_input_without_rows_gives_no_shard(tmp_path):

@@ -37,6 +37,16 @@ def test_parquet_gives_the_wanted_columns_that_are_there(tmp_path):
     assert column_names(piece_of(path).source) == ["a", "b", "c"]
 
 
+def test_a_parquet_row_that_is_not_utf8_costs_only_itself(tmp_path):
+    path = tmp_path / "a.parquet"
+    parquet.write_table(
+        pa.table({"t": pa.array([b"ab", b"\xff", b"\xc3\xa9"]).cast(pa.binary()).view(pa.string())}), path
+    )
+    first, damaged, last = rows(piece_of(path))
+    assert (first.values, last.values) == ({"t": "ab"}, {"t": "é"})
+    assert damaged == Dropped(reason="not UTF-8", place="a.parquet, row 1", damaged=True)
+
+
 def test_a_damaged_parquet_file_is_damage_of_one_record(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 and nothing else")
