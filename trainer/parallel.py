@@ -99,11 +99,11 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
 
     Raises MismatchError where the model cannot be divided by `layout.tensor`.
     """
+    if layout.float8:
+        _to_float8(model)  # before dividing, which hangs itself on the modules that this replaces
     if layout.tensor > 1:
         _divide(model, mesh.tensor)
     model.context_group = mesh.context
-    if layout.float8:
-        _to_float8(model)
     if layout.compile:
         _prepare_compiling()
     policy = MixedPrecisionPolicy(
