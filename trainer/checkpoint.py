@@ -12,6 +12,7 @@ checkpoint, and the highest number is the latest one.
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
 
 from mixtures.strict import load
@@ -85,8 +88,7 @@ def restore(path: Path, trained: Trained, state: State, process: Process) -> Non
 def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Fill `tensors` from a checkpoint by name, alone or as a collective. Raises CheckpointError."""
     alone = not dist.is_initialized()
-    if not (path / ".metadata").is_file():  # torch would log a traceback of its own
-        raise CheckpointError(f"{path}: cannot be read (its .metadata is missing); {_INSTEAD}")
+    read_metadata(path)  # of one that is damaged torch would log a traceback of its own
     try:
         with warnings.catch_warnings():
             # Said whenever one process reads by itself, which is what is meant here.
@@ -94,6 +96,16 @@ def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
             load_tensors(tensors, checkpoint_id=path, no_dist=alone)
     except (CheckpointException, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({cause_of(error)}); {_INSTEAD}") from error
+
+
+def read_metadata(path: Path) -> Metadata:
+    """What a checkpoint says of its tensors. Raises CheckpointError."""
+    try:
+        return FileSystemReader(path).read_metadata()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: cannot be read (its .metadata is missing); {_INSTEAD}") from None
+    except (OSError, ValueError, EOFError, LookupError, pickle.UnpicklingError, AttributeError, ImportError) as error:
+        raise CheckpointError(f"{path}: cannot be read (.metadata: {error}); {_INSTEAD}") from error
 
 
 def read_state(path: Path) -> State:

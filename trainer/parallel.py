@@ -99,11 +99,11 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
 
     Raises MismatchError where the model cannot be divided by `layout.tensor`.
     """
+    if layout.float8:
+        _to_float8(model)  # before dividing, which hangs itself on the modules that this replaces
     if layout.tensor > 1:
         _divide(model, mesh.tensor)
     model.context_group = mesh.context
-    if layout.float8:
-        _to_float8(model)
     if layout.compile:
         _prepare_compiling()
     policy = MixedPrecisionPolicy(
@@ -122,10 +122,10 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
 
 def _divide(model: Falcon2, over: DeviceMesh) -> None:
     """Tensor parallelism: attention by groups of heads, MLP by its width, embedding and head by the vocabulary."""
-    if model.kv_heads % over.size():
-        raise MismatchError(
-            f"layout: tensor {over.size()} does not divide the {model.kv_heads} key/value heads; choose a divisor"
-        )
+    mlp = model.blocks[0].mlp.dense_h_to_4h.out_features
+    for count, what in ((model.kv_heads, "key/value heads"), (mlp, "columns of the MLP")):
+        if count % over.size():
+            raise MismatchError(f"layout: tensor {over.size()} does not divide the {count} {what}; choose a divisor")
     stream = SequenceParallel(use_local_output=False)
     partial = RowwiseParallel(output_layouts=Partial(), use_local_output=False)
     embedded = RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False)

@@ -19,7 +19,9 @@ from trainer.errors import CheckpointError, writing
 from trainer.weights import identity_of
 
 _FORMAT = 2
-_FIELDS = {"finished", "fingerprint", "identity", "tokens", "changes"}
+HOW_IT_IS_RUN = ("checkpoint", "layout", "micro_batch", "watch")
+"""What may change while a run goes on: it decides speed, memory and safety, not what is learnt."""
+_FIELDS = {"finished", "fingerprint", "identity", "tokens", "changes", *HOW_IT_IS_RUN}
 """What is read again."""
 
 
@@ -40,7 +42,7 @@ class Identity:
         The mixture's log is not part of it, since it grows while a run goes on: each checkpoint says what of it held.
         """
         recipe = resolved(config)
-        for name in ("checkpoint", "layout", "watch"):  # how it is run, not what is learnt; rewinds are in the log
+        for name in HOW_IT_IS_RUN:  # what `watch` passes over is in the log
             del recipe[name]
         return cls(
             recipe=recipe,
@@ -98,14 +100,13 @@ def mixture_of(folder: Path, written: dict[str, Any], changes: int | None = None
 
 def write(folder: Path, config: TrainConfig, identity: Identity, sources: Sources, *, finished: bool) -> None:
     """Write or replace the record of a run folder, whole or not at all. Raises WriteError."""
+    settings = resolved(config)
     record = {
         "format": _FORMAT,
         "finished": finished,
         "fingerprint": identity.fingerprint,
         "identity": asdict(identity),
-        "checkpoint": asdict(config.checkpoint),
-        "layout": asdict(config.layout),
-        "watch": asdict(config.watch),
+        **{name: settings[name] for name in HOW_IT_IS_RUN},
         "tokens": sources.tokens,
         "changes": json.loads(json.dumps([asdict(change) for change in sources.changes], default=str)),
         "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},

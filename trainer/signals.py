@@ -1,7 +1,8 @@
 """Signals as a wish to stop that the loop grants at the end of the step.
 
 SIGTERM and SIGUSR1 come from a scheduler that wants the machine back, now or in a while: the run ends well, and whoever
-started it starts it again. SIGINT comes from a person.
+started it starts it again. They may come more than once: Slurm signals torchrun and each of its processes, and torchrun
+passes on to these what it got. SIGINT comes from a person, and a second one from a person who will not wait.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class StopWish:
 
 @contextmanager
 def listening(wish: StopWish) -> Iterator[None]:
-    """Let the first signal set the wish; a second one acts as it did before.
+    """Let signals set the wish; a second SIGINT acts as it did before.
 
     In a thread other than the main one, as Ray Train has it, no signal can be heard, and none is.
     """
@@ -56,9 +57,11 @@ def listening(wish: StopWish) -> Iterator[None]:
             signal.signal(number, handler)
 
     def note(number: int, _frame: FrameType | None) -> None:
-        wish.preempted = wish.preempted or number in _PREEMPTING
-        wish.interrupted = wish.interrupted or number not in _PREEMPTING
-        restore()
+        if number in _PREEMPTING:
+            wish.preempted = True
+        else:
+            wish.interrupted = True
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, note)

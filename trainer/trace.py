@@ -41,7 +41,7 @@ class Run:
             raise MismatchError(f"{folder}: holds no run (run.json is missing); give the --output of `falconmix train`")
         identity = written["identity"]
         mixture = record.mixture_of(folder, written)
-        recipe = identity["recipe"] | {name: written[name] for name in ("checkpoint", "layout", "watch")}
+        recipe = identity["recipe"] | {name: written[name] for name in record.HOW_IT_IS_RUN}
         config = load(TrainConfig, recipe, name=str(folder / "run.json"))
         root = as_root(root_at(written["tokens"]))
         stream = Stream.open(mixture, root)

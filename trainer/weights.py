@@ -7,14 +7,12 @@ CHECKPOINT/weights.json     in place of state.json where `falconmix import-weigh
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from mixtures.errors import RecipeError
@@ -123,10 +121,5 @@ def assembled(weights: Weights, tensors: dict[str, Tensor]) -> Falcon2:
 
 
 def _stored_types(path: Path) -> dict[str, torch.dtype]:
-    if not (path / ".metadata").is_file():
-        return {}  # reading the tensors will say so
-    try:
-        entries = FileSystemReader(path).read_metadata().state_dict_metadata
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, AttributeError) as error:
-        raise CheckpointError(f"{path}: cannot be read (.metadata: {error}); use another checkpoint") from error
+    entries = checkpoint.read_metadata(path).state_dict_metadata
     return {name: e.properties.dtype for name, e in entries.items() if isinstance(e, TensorStorageMetadata)}

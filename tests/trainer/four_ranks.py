@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tests.trainer import float8
 from tests.trainer.gradients import TIED, UNTIED, gradients
 from trainer.layout import Layout, launched
 from trainer.parallel import joined
@@ -26,6 +27,7 @@ LAYOUTS = {
     "replicate and tensor": Layout(replicate=2, tensor=2),
     "context": Layout(context=2),
     "context and tensor": Layout(context=2, tensor=2),
+    "tensor, float8": Layout(tensor=2, float8=True),
     "shard, compiled": Layout(compile=True),
     "tensor, compiled": Layout(tensor=2, compile=True),
     "tensor, compiled, full": Layout(tensor=2, compile=True, recompute="full"),
@@ -37,6 +39,7 @@ LAYOUTS = {
 
 def main(recipe: Path, tokens: Path, output: Path, *names: str) -> None:
     process = launched(os.environ)
+    float8.install()
     with joined(process):
         for name in names:
             for stage in (TIED, UNTIED):

@@ -1,5 +1,7 @@
 import errno
 import json
+import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +81,20 @@ def test_saving_the_same_step_again_replaces_it(recipe: Path, run: Run, uninterr
     path.rename(stopped / "checkpoints" / "set-aside")
     run(recipe, stop_after=3)
     assert_same(tensors(path), first)
+
+
+@pytest.mark.parametrize("size", [0, 500])
+@pytest.mark.parametrize("cut", ["__0_0.distcp", ".metadata"])
+def test_a_checkpoint_with_a_file_cut_short_is_refused_without_a_traceback(
+    uninterrupted: Path, tmp_path: Path, cut: str, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "step-00000022"
+    shutil.copytree(uninterrupted / "checkpoints" / path.name, path)
+    os.truncate(path / cut, size)
+    with pytest.raises(CheckpointError, match="step-00000022: cannot be read .*use the checkpoint before it"):
+        checkpoint.read_tensors(path, {"model.ln_f.weight": torch.empty(32)})
+    shown = [record for record in caplog.records if record.name == "root" and record.levelno >= logging.WARNING]
+    assert not shown
 
 
 @pytest.mark.parametrize("missing", ["__0_0.distcp", ".metadata", "state.json"])

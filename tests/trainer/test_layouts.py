@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,8 +21,11 @@ from tests.trainer.four_ranks_train import STOPS
 from tests.trainer.gradients import TIED, UNTIED, gradients, worst
 from tests.trainer.runs import step_losses
 from tests.trainer.test_rewind import NERVOUS, SEED
+from trainer.config import load_recipe
 from trainer.errors import DivergedError, MismatchError
 from trainer.layout import Layout, Process
+from trainer.model import Falcon2
+from trainer.parallel import shard
 from trainer.run import train
 
 COMPILED = [name for name in LAYOUTS if "compiled" in name]
@@ -119,6 +124,19 @@ def test_each_process_holds_its_part_of_the_bytes(plain: Path, name: str, one: d
 def test_layouts_that_do_not_fit_are_refused(layout: Layout, message: str) -> None:
     with pytest.raises(MismatchError, match=message):
         Process(world=4).laid_out(layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"kv_heads": 2}, "4 does not divide the 2 key/"), ({"mlp": 62}, "the 62 columns of the MLP")],
+)
+def test_models_that_cannot_be_divided_are_refused(recipe: Path, change: dict[str, int], message: str) -> None:
+    config = load_recipe(recipe)
+    with torch.device("meta"):
+        model = Falcon2(replace(config.model, **{"kv_heads": 4} | change), rope_theta=1e4, tied=True)
+    four = Mock(size=Mock(return_value=4))
+    with pytest.raises(MismatchError, match=message):
+        shard(model, Mock(tensor=four), Layout(tensor=4))
 
 
 def test_who_is_who() -> None:

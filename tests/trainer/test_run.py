@@ -15,7 +15,7 @@ import pytest
 
 from mixtures.errors import TokenizerError
 from tests.trainer.corpus import write_recipe, write_tokens
-from tests.trainer.runs import assert_same, final_tensors, untimed
+from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
 from trainer import checkpoint, loop, metrics
 from trainer.errors import BusyError, CheckpointError, DivergedError, MismatchError
 from trainer.lock import locked
@@ -180,6 +180,17 @@ def test_how_often_checkpoints_are_kept_may_change(recipe: Path, tokens: Path, r
     other = write_recipe(tmp_path / "other", ("every_steps: 4", "every_steps: 1"))
     assert train(other, tokens=tokens, output=output, stop_after=5) == STOPPED
     assert sorted(path.name[-2:] for path in output.glob("checkpoints/step-*")) == ["04", "05"]
+
+
+def test_a_run_may_go_on_in_narrower_passes(
+    recipe: Path, tokens: Path, run: Run, tmp_path: Path, uninterrupted: Path
+) -> None:
+    """As on a GPU with less memory: the same losses, for a step's gradients are those of its sequences."""
+    output = run(recipe, stop_after=5)
+    assert (
+        train(write_recipe(tmp_path / "other", ("micro_batch: 8", "micro_batch: 3")), tokens=tokens, output=output) == 0
+    )
+    assert step_losses(output) == pytest.approx(step_losses(uninterrupted), rel=1e-5)
 
 
 def test_a_checkpoint_of_another_model_is_refused(recipe: Path, tokens: Path, run: Run, tmp_path: Path) -> None:
