@@ -67,7 +67,7 @@ def train(
     torch.set_num_threads(order.config.threads)
     with locked(output) if process.leads else nullcontext():
         process = process.laid_out(order.config.layout)
-        with joined(process, order.config.layout) as mesh:
+        with joined(process, order.config.layout, hang_s=order.config.watch.hang_s) as mesh:
             if process.leads:
                 _open_folder(order, restart=restart)
             dist.barrier()
@@ -147,15 +147,22 @@ def _open_folder(order: Order, *, restart: bool) -> None:
 
 def _close_folder(order: Order, *, finished: bool) -> None:
     page = order.output / "report.html"
+    drawn = _drawn(order, page)
+    if finished:
+        record.write(order.output, order.config, order.identity, order.sources, finished=True)
+        print(f"{order.output}: finished" + (f"; report in {page}" if drawn else ""), flush=True)
+        return
+    print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
+    if drawn:
+        print(f"report so far in {page}", flush=True)
+
+
+def _drawn(order: Order, page: Path) -> bool:
+    """Draw the report; False on a bare GPU machine: what it trained is none the worse for it."""
     try:
         with writing(page):
             report.draw(order.output / "metrics.jsonl", page, title=order.config.name)
     except ImportError as error:
-        # A bare GPU machine: what it trained is none the worse for it.
         print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
-    if finished:
-        record.write(order.output, order.config, order.identity, order.sources, finished=True)
-        print(f"{order.output}: finished; report in {page}", flush=True)
-    else:
-        print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
-        print(f"report so far in {page}", flush=True)
+        return False
+    return True
