@@ -10,7 +10,8 @@ RUN/checkpoints/       see `trainer.checkpoint`
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from mixtures.tokenizer import check_same
 from trainer import checkpoint, record, report
 from trainer.changes import path_of, with_own
 from trainer.config import load_recipe, mixture_of
-from trainer.errors import MismatchError, writing
+from trainer.errors import MemoryShortError, MismatchError, writing
 from trainer.layout import Process
 from trainer.lock import locked
 from trainer.parallel import joined
@@ -72,10 +73,24 @@ def train(
                 _open_folder(order, restart=restart)
             dist.barrier()
             wish = StopWish(after_step=stop_after)
-            finished = run_to_end(order, mesh, process, wish)
+            with _said_if_too_large(process):
+                finished = run_to_end(order, mesh, process, wish)
         if process.leads:
             _close_folder(order, finished=finished)
     return 0 if finished or wish.preempted else STOPPED
+
+
+@contextmanager
+def _said_if_too_large(process: Process) -> Iterator[None]:
+    """Say what helps where a GPU's memory is short. Raises MemoryShortError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryShortError(
+            f"process {process.rank}: the GPU's memory is short ({str(error).splitlines()[0][:300]}); set "
+            "layout.recompute to selective or full, or shard over more GPUs, and the run goes on from its last "
+            "checkpoint; or begin again with a lower micro_batch. `falconmix plan` says which part takes how much"
+        ) from error
 
 
 def _ordered(recipe: str | Path, tokens: TokenRoot, output: Path, initial: Path | None, *, restart: bool) -> Order:
