@@ -26,7 +26,6 @@ import gc
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,10 +98,10 @@ def main() -> None:
         bench = Bench(
             config=config, stage=stage, mesh=mesh, process=process, weights=drawn(config, stage, mesh), options=options
         )
-        contexts = {context: [] for context in options.contexts}
-        for variant in variants(options):
-            for context, figures in measured(bench, variant).items():
-                contexts[context].append(figures)
+        contexts = {
+            context: [measured(bench, variant, context) for variant in variants(options)]
+            for context in options.contexts
+        }
     peak, source = peak_asked_for(options)
     figures = {
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
@@ -151,27 +150,21 @@ def drawn(config: TrainConfig, stage: StageConfig, mesh: Mesh) -> dict[str, Tens
     return {name: full(parameter).detach().cpu() for name, parameter in model.named_parameters()}
 
 
-def measured(bench: Bench, variant: Variant) -> dict[int, Figures]:
-    """Figures of a variant for each context; an `error` in place of figures for those that it cannot do."""
-    found: dict[int, Figures] = {}
-    print(f"{variant.name} …", flush=True)
-    with _kept_apart():
-        try:
-            model = ours(bench, variant) if variant.side == "falconmix" else peer(bench, variant)
-            optimizer = adamw(model, bench.config.optim)
-            tune(optimizer, rate=RATE, eps=bench.stage.adam_eps)
-        except Exception as error:
-            return {context: _failed(variant, error) for context in bench.options.contexts}
-        for context in bench.options.contexts:
-            torch._dynamo.reset()  # each context by itself, as if it were the first
-            fill(model, bench.weights)
-            step = our_step if variant.side == "falconmix" else their_step
-            try:
-                found[context] = timed(step(bench, model, optimizer, context), bench, variant, context)
-            except Exception as error:
-                optimizer.zero_grad()
-                found[context] = _failed(variant, error)
-    return found
+def measured(bench: Bench, variant: Variant, context: int) -> Figures:
+    """Figures of a variant, built anew; an `error` in place of them where it cannot do that."""
+    print(f"context {context}: {variant.name} …", flush=True)
+    _clear()
+    try:
+        model = ours(bench, variant) if variant.side == "falconmix" else peer(bench, variant)
+        optimizer = adamw(model, bench.config.optim)
+        tune(optimizer, rate=RATE, eps=bench.stage.adam_eps)
+        fill(model, bench.weights)
+        step = our_step if variant.side == "falconmix" else their_step
+        figures = timed(step(bench, model, optimizer, context), bench, variant, context)
+        print(f"  {figures['ms']:.1f} ms, {figures['tokens_per_s']:,.0f} tokens/s", flush=True)
+    except Exception as error:
+        figures = _failed(variant, error)
+    return figures
 
 
 def ours(bench: Bench, variant: Variant) -> nn.Module:
@@ -335,16 +328,12 @@ def _failed(variant: Variant, error: Exception) -> Figures:
     return {"variant": variant.name, "side": variant.side, "error": text}
 
 
-@contextmanager
-def _kept_apart() -> Iterator[None]:
-    """Leave nothing behind on the device for the next variant."""
-    try:
-        yield
-    finally:
-        torch._dynamo.reset()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+def _clear() -> None:
+    """Leave nothing of the variant before on the device: its modules hold one another, and do not go by themselves."""
+    torch._dynamo.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def print_figures(figures: Figures) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from falconmix import curation, deduplication, evaluation, importing, mixing, planning, removal, training
 from pipeline.interrupt import listening
@@ -52,13 +52,21 @@ def parser() -> argparse.ArgumentParser:
         prog="falconmix",
         description="From Common Crawl dumps to RefinedWeb-style training data, and from there to a trained Falcon2.",
     )
-    top.add_argument("--version", action="version", version=f"falconmix {version('falconmix')}")
+    top.add_argument("--version", action="version", version=f"falconmix {_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for room in (curation, deduplication, removal, importing, mixing, planning, training, evaluation):
         room.add_commands(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return top
+
+
+def _version() -> str:
+    """The installed version; a checkout may be run as it is, on a machine with a GPU and little else."""
+    try:
+        return version("falconmix")
+    except PackageNotFoundError:
+        return "(a checkout, not installed)"
 
 
 def _interrupted(options: argparse.Namespace) -> int:

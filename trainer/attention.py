@@ -3,7 +3,7 @@
 Shapes: B sequences, T positions here, S positions of the whole sequence, H query heads, G key/value heads, C width.
 
 What a position may look at is worked out once, before the blocks: a compiled block then has nothing in it but tensors,
-and no step waits for the GPU more than once for it.
+and the GPU is waited for before them alone.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ from trainer.errors import CheckpointError
 from trainer.layout import Process
 
 STATE = "state.json"
+_DAMAGED = (EOFError, AttributeError, pickle.UnpicklingError)
+"""What reading a `.metadata` that is not one raises."""
 _INSTEAD = "use the checkpoint before it (a run takes its last one: remove this folder)"
 
 
@@ -77,24 +79,31 @@ class State:
 def restore(path: Path, trained: Trained, state: State, process: Process) -> None:
     """Read a checkpoint into `trained`, in place; the processes may be fewer or more than those that wrote it.
 
-    RNG states are restored where their number is the same.
+    RNG states are restored where the processes are as many, each that of the same kind of device.
     """
     rng = rng_states(process) if state.world == process.world else {}
-    read_tensors(path, trained.tensors() | rng)
-    for states in rng.values():
-        torch.set_rng_state(states)
+    read_tensors(path, trained.tensors(), where_kept=rng)
+    if rng:
+        torch.set_rng_state(rng[_rng(process)])
+        if process.device_type == "cuda":
+            torch.cuda.set_rng_state(rng[_rng(process, "cuda")], process.device)
 
 
-def read_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Fill `tensors` from a checkpoint by name, alone or as a collective. Raises CheckpointError."""
+def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, Tensor] | None = None) -> None:
+    """Fill `tensors` from a checkpoint by name, alone or as a collective; those of `where_kept` that it has, too.
+
+    Raises CheckpointError.
+    """
     alone = not dist.is_initialized()
     read_metadata(path)  # of one that is damaged torch would log a traceback of its own
     try:
         with warnings.catch_warnings():
             # Said whenever one process reads by itself, which is what is meant here.
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            load_tensors(tensors, checkpoint_id=path, no_dist=alone)
-    except (CheckpointException, OSError, ValueError, RuntimeError) as error:
+            kept = FileSystemReader(path).read_metadata().state_dict_metadata if where_kept else {}
+            more = {name: tensor for name, tensor in (where_kept or {}).items() if name in kept}
+            load_tensors(tensors | more, checkpoint_id=path, no_dist=alone)
+    except (CheckpointException, OSError, ValueError, RuntimeError, *_DAMAGED) as error:
         raise CheckpointError(f"{path}: cannot be read ({cause_of(error)}); {_INSTEAD}") from error
 
 
@@ -133,8 +142,15 @@ def found(path: Path) -> Path:
 
 
 def rng_states(process: Process) -> dict[str, Tensor]:
-    """This process's state of torch's random generator, by name."""
-    return {f"rng.{process.rank}": torch.get_rng_state()}
+    """This process's states of torch's random generators, its GPU's among them, by name."""
+    states = {_rng(process): torch.get_rng_state()}
+    if process.device_type == "cuda":
+        states[_rng(process, "cuda")] = torch.cuda.get_rng_state(process.device)
+    return states
+
+
+def _rng(process: Process, device_type: str = "cpu") -> str:
+    return f"rng.{process.rank}" if device_type == "cpu" else f"rng.{device_type}.{process.rank}"
 
 
 def cause_of(error: BaseException) -> str:

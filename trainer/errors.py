@@ -5,6 +5,7 @@ TrainerError            a ValueError; its message names the thing and the mend
 ├── CheckpointError     a checkpoint is missing, incomplete or unreadable: usage, exit 2
 ├── BusyError           another process trains in the same folder: usage, exit 2
 ├── EvaluationError     a model, a task or its data cannot be evaluated as asked: usage, exit 2
+├── MemoryShortError    a GPU has too little memory for the recipe: usage, exit 2
 ├── WriteError          what was made cannot be written: the work failed, exit 1
 └── DivergedError       the loss or its gradient is no longer a number: a guardrail, exit 3
 """
@@ -42,6 +43,12 @@ class BusyError(TrainerError):
 
 class EvaluationError(TrainerError):
     """A model, a task or its data cannot be evaluated as asked."""
+
+    exit_code = 2
+
+
+class MemoryShortError(TrainerError):
+    """A GPU has too little memory for the recipe."""
 
     exit_code = 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -128,6 +129,8 @@ def _memory_bytes(process: Process) -> int:
         most = torch.cuda.max_memory_allocated(process.device)
         torch.cuda.reset_peak_memory_stats(process.device)
         return most
-    import psutil  # a bare GPU machine goes without it
-
+    try:
+        import psutil
+    except ImportError:  # a bare machine: the most it ever had
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return int(psutil.Process().memory_info().rss)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import torch
 import torch.distributed as dist
@@ -28,18 +30,22 @@ from trainer.errors import MismatchError
 from trainer.layout import Layout, Process
 from trainer.model import Falcon2
 
+_AFTER_HEARTBEAT_S: Final = 300.0
+"""How much later than the heartbeat torch itself gives up a collective: it would end the process without a name."""
+
 
 @contextmanager
-def joined(process: Process, layout: Layout | None = None) -> Iterator[Mesh]:
+def joined(process: Process, layout: Layout | None = None, *, hang_s: float | None = None) -> Iterator[Mesh]:
     """Join the other processes for the length of the block: NCCL on GPUs, gloo on CPUs; yields the mesh.
 
-    Where they are joined already, they stay so afterwards: torchrun's rendezvous serves one joining only. Raises
-    MismatchError where the layout does not fit the number of processes.
+    Where they are joined already, they stay so afterwards: torchrun's rendezvous serves one joining only. `hang_s` is
+    how long a heartbeat lets them wait for one another; without one, torch's own limits hold. Raises MismatchError
+    where the layout does not fit the number of processes.
     """
     layout = layout or Layout()
     sizes = layout.sizes(process.world)
     if dist.is_initialized():
-        yield Mesh.of(sizes, process.device_type)
+        yield _patient(Mesh.of(sizes, process.device_type), hang_s)
         return
     backend = "nccl" if process.device_type == "cuda" else "gloo"
     # Alone, a store in memory: no port is opened. Under torchrun, its own rendezvous.
@@ -48,9 +54,18 @@ def joined(process: Process, layout: Layout | None = None) -> Iterator[Mesh]:
         torch.cuda.set_device(process.device)
     dist.init_process_group(backend, store=store, rank=process.rank, world_size=process.world)
     try:
-        yield Mesh.of(sizes, process.device_type)
+        yield _patient(Mesh.of(sizes, process.device_type), hang_s)
     finally:
         dist.destroy_process_group()
+
+
+def _patient(mesh: Mesh, hang_s: float | None) -> Mesh:
+    """`mesh`, whose groups (and all others of this process) wait in a collective for longer than the heartbeat."""
+    if hang_s is not None:
+        limit = timedelta(seconds=hang_s + _AFTER_HEARTBEAT_S)
+        for group in list(dist.distributed_c10d._world.pg_map):
+            dist.distributed_c10d._set_pg_timeout(limit, group)
+    return mesh
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +79,7 @@ class Mesh:
     losses: ProcessGroup
     """Those that see different tokens."""
     saving: ProcessGroup | None
-    """All, for writing checkpoints beside training; None where there is one process."""
+    """All, for writing checkpoints beside training (on CPUs: DCP asks for that); None for one process on a CPU."""
     mixed: bool
     """Whether they compute in bf16 and reduce gradients in fp32, as on GPUs; else all is fp32."""
 
@@ -79,7 +94,7 @@ class Mesh:
             whole=whole,
             context=parted["context"].get_group() if parted is not None else None,
             losses=whole["replicate", "parameters"]._flatten("losses").get_group(),
-            saving=dist.new_group(backend=saving) if whole.size() > 1 else None,
+            saving=dist.new_group(backend=saving) if whole.size() > 1 or device_type != "cpu" else None,
             mixed=device_type == "cuda",
         )
 

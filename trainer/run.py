@@ -10,7 +10,8 @@ RUN/checkpoints/       see `trainer.checkpoint`
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from mixtures.tokenizer import check_same
 from trainer import checkpoint, record, report
 from trainer.changes import path_of, with_own
 from trainer.config import load_recipe, mixture_of
-from trainer.errors import MismatchError, writing
+from trainer.errors import MemoryShortError, MismatchError, writing
 from trainer.layout import Process
 from trainer.lock import locked
 from trainer.parallel import joined
@@ -67,15 +68,29 @@ def train(
     torch.set_num_threads(order.config.threads)
     with locked(output) if process.leads else nullcontext():
         process = process.laid_out(order.config.layout)
-        with joined(process, order.config.layout) as mesh:
+        with joined(process, order.config.layout, hang_s=order.config.watch.hang_s) as mesh:
             if process.leads:
                 _open_folder(order, restart=restart)
             dist.barrier()
             wish = StopWish(after_step=stop_after)
-            finished = run_to_end(order, mesh, process, wish)
+            with _said_if_too_large(process):
+                finished = run_to_end(order, mesh, process, wish)
         if process.leads:
             _close_folder(order, finished=finished)
     return 0 if finished or wish.preempted else STOPPED
+
+
+@contextmanager
+def _said_if_too_large(process: Process) -> Iterator[None]:
+    """Say what helps where a GPU's memory is short. Raises MemoryShortError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryShortError(
+            f"process {process.rank}: the GPU's memory is short ({str(error).splitlines()[0][:300]}); set "
+            "layout.recompute to selective or full, or shard over more GPUs, and the run goes on from its last "
+            "checkpoint; or begin again with a lower micro_batch. `falconmix plan` says which part takes how much"
+        ) from error
 
 
 def _ordered(recipe: str | Path, tokens: TokenRoot, output: Path, initial: Path | None, *, restart: bool) -> Order:
@@ -147,15 +162,22 @@ def _open_folder(order: Order, *, restart: bool) -> None:
 
 def _close_folder(order: Order, *, finished: bool) -> None:
     page = order.output / "report.html"
+    drawn = _drawn(order, page)
+    if finished:
+        record.write(order.output, order.config, order.identity, order.sources, finished=True)
+        print(f"{order.output}: finished" + (f"; report in {page}" if drawn else ""), flush=True)
+        return
+    print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
+    if drawn:
+        print(f"report so far in {page}", flush=True)
+
+
+def _drawn(order: Order, page: Path) -> bool:
+    """Draw the report; False on a bare GPU machine: what it trained is none the worse for it."""
     try:
         with writing(page):
             report.draw(order.output / "metrics.jsonl", page, title=order.config.name)
     except ImportError as error:
-        # A bare GPU machine: what it trained is none the worse for it.
         print(f"{page} was not drawn: {error}; pip install matplotlib", flush=True)
-    if finished:
-        record.write(order.output, order.config, order.identity, order.sources, finished=True)
-        print(f"{order.output}: finished; report in {page}", flush=True)
-    else:
-        print(f"{order.output}: stopped with a checkpoint; the same command goes on from it", flush=True)
-        print(f"report so far in {page}", flush=True)
+        return False
+    return True

@@ -1,6 +1,6 @@
 """The model on a GPU: bf16, documents, compiled, recomputed, float8; parameter by parameter.
 
-A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back, gradients are off by 2.4e-2 of
+A number in bf16 is off by up to 2⁻⁹ of itself, 2e-3; after two blocks there and back, gradients are off by 3.3e-2 of
 their norm at most (on a CPU). Allowed is twice that: what these tests are to find is off by far more.
 """
 
@@ -20,7 +20,7 @@ from trainer.layout import Layout, Process
 from trainer.parallel import Mesh
 
 BF16, FP32 = torch.bfloat16, torch.float32
-OF_BF16, OF_FP32 = 5e-2, 1e-4
+OF_BF16, OF_FP32 = 7e-2, 1e-4
 STAGE = StageConfig(
     name="one",
     rope_theta=500_042.0,

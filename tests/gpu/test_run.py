@@ -151,4 +151,5 @@ def test_two_gpus_have_the_gradients_of_one(process: Process, device: torch.devi
         name for name, layout in LAYOUTS.items() if process.device_type == "cuda" or not layout.compile
     }
     for file in files:
-        assert_close(torch.load(file), expected, 5e-2 if process.device_type == "cuda" else 1e-4)
+        # In bf16, two processes are off from one by up to 3.9e-2 (contexts, on a CPU); twice that is allowed.
+        assert_close(torch.load(file), expected, 8e-2 if process.device_type == "cuda" else 1e-4)

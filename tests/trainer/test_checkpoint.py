@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from tests.trainer.runs import assert_same, tensors, untimed
 from trainer import checkpoint, saving
+from trainer.build import blank
 from trainer.errors import CheckpointError, WriteError
+from trainer.layout import Process
+from trainer.parallel import joined
 
 Run = Callable[..., Path]
 
@@ -53,6 +57,26 @@ def test_it_holds_weights_moments_counts_and_rng(uninterrupted: Path) -> None:
     }
     assert {saved[f"step.{name}"].item() for name in parameters} == {22.0}
     assert saved["rng.0"].dtype == torch.uint8
+
+
+def test_a_gpus_random_numbers_are_kept_and_restored(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the CPU's; a checkpoint made on a CPU has none, and leaves the GPU's as they are."""
+    on_gpu, given = Process(device_type="cuda"), []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.arange(16, dtype=torch.uint8))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: given.append((state.tolist(), device)))
+    path = uninterrupted / "checkpoints" / "step-00000022"
+    state = checkpoint.read_state(path)
+    with joined(Process()) as mesh:
+        trained = blank(state.config, state.config.stages[-1], mesh, Process())
+        kept = checkpoint.rng_states(on_gpu)
+        assert kept.keys() == {"rng.0", "rng.cuda.0"}
+        kept["rng.cuda.0"] += 1
+        save(trained.tensors() | kept, checkpoint_id=tmp_path / "on a gpu")
+        for where in (tmp_path / "on a gpu", path):
+            checkpoint.restore(where, trained, state, on_gpu)
+    assert given == [(list(range(1, 17)), on_gpu.device), (list(range(16)), on_gpu.device)]
 
 
 def test_a_disk_that_is_full_leaves_the_earlier_checkpoint(

@@ -4,17 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed import HashStore
 
 from tests.trainer.gradients import gradients
 from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
 from trainer.config import load_recipe
 from trainer.layout import Process, launched
 from trainer.model import Falcon2
+from trainer.parallel import Mesh, joined
 from trainer.run import train
 
 
@@ -87,3 +91,20 @@ def test_torchruns_variables_say_which_process_this_is() -> None:
     process = launched({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"})
     assert (process.rank, process.local_rank, process.world, process.leads) == (5, 1, 8, False)
     assert (launched({}).world, launched({}).leads) == (1, True)
+
+
+def test_one_gpu_alone_has_a_group_that_may_save() -> None:
+    """NCCL knows no CPU, without which DCP does not write beside training; here is a gloo that knows none, either."""
+    dist.init_process_group("cuda:gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        saving = Mesh.of((1, 1, 1, 1), "cuda").saving
+        assert saving is not None and torch.device("cpu") in saving._device_types
+    finally:
+        dist.destroy_process_group()
+
+
+def test_the_heartbeat_gives_up_before_any_group_does() -> None:
+    with joined(Process(), hang_s=7_200.0):
+        groups = list(dist.distributed_c10d._world.pg_map)
+        limits = {group._get_backend(torch.device("cpu")).options._timeout for group in groups}
+    assert limits == {timedelta(seconds=7_500)}

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mixtures.errors import TokenizerError
 from tests.trainer.corpus import write_recipe, write_tokens
 from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
 from trainer import checkpoint, loop, metrics
-from trainer.errors import BusyError, CheckpointError, DivergedError, MismatchError
+from trainer.errors import BusyError, CheckpointError, DivergedError, MemoryShortError, MismatchError
 from trainer.lock import locked
 from trainer.run import STOPPED, train
 
@@ -222,6 +223,16 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tokens: Path, run: Run, tmp_p
     ) as stop:
         run(wild)
     assert stop.value.exit_code == 3
+
+
+def test_a_recipe_too_large_for_the_gpu_is_said_to_be(recipe: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> bool:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr(loop, "_take", full)
+    with pytest.raises(MemoryShortError, match=r"process 0: .*allocate 2.00 GiB\.\); set layout.recompute") as caught:
+        run(recipe)
+    assert caught.value.exit_code == 2
 
 
 def test_a_vocabulary_too_small_is_refused(tokens: Path, run: Run, tmp_path: Path) -> None:
