@@ -46,8 +46,8 @@ class State:
     fingerprint: str
     mixture: str
     """Fingerprint of the mixture with its log as it was."""
-    changes: int
-    """Entries that the log had."""
+    changes: list[str]
+    """Digests of the entries that the log had (`trainer.changes`)."""
     next_sequences: int
     next_digest: str
     metrics_bytes: int

@@ -14,7 +14,7 @@ from mixtures.roots import TokenRoot
 from mixtures.stream import Stream
 from trainer import checkpoint, record
 from trainer.build import Trained, blank, initialise
-from trainer.changes import own_changes, passed_over, with_own
+from trainer.changes import own_changes, passed_over, with_entries, with_own
 from trainer.config import TrainConfig
 from trainer.data import StepPlan
 from trainer.errors import DivergedError, MismatchError, RewindError
@@ -154,7 +154,10 @@ def _stream_then(order: Order, path: Path, state: checkpoint.State) -> Stream:
     Raises MismatchError where the log was changed otherwise.
     """
     mixture = order.stream.schedule.mixture
-    then, since = replace(mixture, changes=mixture.changes[: state.changes]), mixture.changes[state.changes :]
+    then = with_entries(mixture, state.changes)
+    since = list(mixture.changes)
+    for change in then.changes:
+        since.remove(change)
     if then.fingerprint() != state.mixture or any(change.at < state.position for change in since):
         raise MismatchError(
             f"{path}: entries of the mixture's log are gone or changed, or added before position {state.position}, "

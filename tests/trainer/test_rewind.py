@@ -12,6 +12,7 @@ from mixtures.spec import load_mixture
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint
+from trainer.consumed import certificate
 from trainer.errors import DivergedError
 from trainer.run import train
 from trainer.trace import Run as Traced
@@ -66,6 +67,19 @@ def test_the_final_recipe_reproduces_the_run(nervous: tuple[Path, Path], tokens:
         from tests.trainer.runs import tensors
 
         assert_same(tensors(ours), tensors(kept))
+
+
+def test_entries_of_the_log_that_lie_ahead_do_not_keep_it_from_going_back(tokens: Path, tmp_path: Path) -> None:
+    """The run's own entry comes to stand before them."""
+    ahead = "held_out: 1/8\nchanges: [{at: 190, reason: too many of it, skip: 3}]\n"
+    recipe = write_recipe(tmp_path / "recipe", (SEED, SEED + NERVOUS), ("held_out: 1/8\n", ahead))
+    with pytest.raises(DivergedError, match="gone back 2 time"):
+        train(recipe, tokens=tokens, output=tmp_path / "run")
+    log = json.loads((tmp_path / "run" / "run.json").read_text())["changes"]
+    assert [entry["reason"][:10] for entry in log] == ["loss spike", "loss spike", "too many o"]
+    kept = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert kept is not None
+    assert certificate(kept, checkpoint.read_state(kept)) is not None
 
 
 def test_a_run_that_only_warns_goes_on(tokens: Path, uninterrupted: Path, tmp_path: Path, capsys: Any) -> None:
