@@ -61,6 +61,15 @@ def with_entries(mixture: Mixture, known: Iterable[str]) -> Mixture:
     return replace(mixture, changes=tuple(kept))
 
 
+def without(mixture: Mixture, entries: Iterable[Change]) -> Mixture:
+    """The mixture without these entries of its log, as far as they are in it."""
+    left = list(mixture.changes)
+    for entry in entries:
+        if entry in left:
+            left.remove(entry)
+    return replace(mixture, changes=tuple(left))
+
+
 def passed_over(output: Path, *, at: int, skip: int, reason: str) -> None:
     """Add that `skip` sequences are passed over from position `at` on."""
     entries = [_plain(change) for change in own_changes(output)]

@@ -116,6 +116,15 @@ def test_ranks_share_a_step(run: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert traced(capsys, run, "--step", "2", "--rank", "0")[1] == whole  # one process trained it
 
 
+def test_tensor_ranks_see_the_same(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = json.loads((run / "run.json").read_text())
+    written["layout"]["tensor"] = 2
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    parts = [traced(capsys, tmp_path, "--step", "2", "--rank", str(rank), "--world", "4")[1] for rank in range(4)]
+    assert parts[0] == parts[1] != parts[2] == parts[3]
+    assert main(["trace", str(tmp_path), "--step", "2", "--rank", "0", "--world", "3"]) == 2
+
+
 def test_a_page_leads_to_the_steps_that_see_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opened = Run.open(run)
     steps: dict[str, set[int]] = {}
@@ -150,7 +159,8 @@ def test_what_is_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--step", "999"], "step 999: the run has the steps 1 to "),
         (["--step", "1", "--rank", "4", "--world", "4"], "--rank 4: there are 4 processes, 0 to 3"),
-        (["--url", "https://a.example/", "--rank", "1"], "--rank and --world go with --step"),
+        (["--url", "https://a.example/", "--rank", "1"], "--rank, --world and --passed-over go with --step"),
+        (["--step", "1", "--passed-over"], "step 1: the run has not gone back from it"),
         (["--step", "1", "--tokens", "/nonexistent"], "no such file; make it with `falconmix tokenize"),
     ],
 )

@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from mixtures.spec import load_mixture
+from mixtures.stream import Stream
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint
 from trainer.consumed import certificate
-from trainer.errors import DivergedError
+from trainer.errors import DivergedError, MismatchError
+from trainer.layout import Process
 from trainer.run import train
 from trainer.trace import Run as Traced
 
@@ -49,6 +51,21 @@ def test_what_is_passed_over_stands_in_the_log_and_not_in_the_run(nervous: tuple
     assert stream.schedule.at(first["at"] - 1).position == first["at"] - 1
     rewinds = [record for record in untimed(run) if record["kind"] == "rewind"]
     assert [record["position"] for record in rewinds][-1] == log[-1]["at"]
+
+
+def test_the_steps_that_raised_the_alarm_can_be_traced(nervous: tuple[Path, Path], tokens: Path) -> None:
+    """As they were: where the run has come from since, they hold something else."""
+    recipe, run = nervous
+    plain, traced = Stream.open(load_mixture(recipe.parent / "mixture.yaml"), tokens), Traced.open(run)
+    first = yaml.safe_load((run / "changes.yaml").read_text())["changes"][0]
+    number = int(first["reason"].split("up to step ")[1].split(",")[0])
+    (reason, before), *_ = traced.gone_back_from(number)
+    step = traced.step(number)
+    assert (reason, step.first) == (first["reason"], first["at"] + first["skip"] - step.count)
+    assert before.stream.digest(step.first, step.count) == plain.digest(step.first, step.count)
+    assert before.documents(step, Process()) != traced.documents(step, Process())
+    with pytest.raises(MismatchError, match="has not gone back from it"):
+        traced.gone_back_from(1)
 
 
 def test_the_final_recipe_reproduces_the_run(nervous: tuple[Path, Path], tokens: Path, tmp_path: Path) -> None:
