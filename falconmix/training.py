@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from falconmix.commands import Commands, add, add_json
-from falconmix.token_root import add_token_root, token_root
+from falconmix.token_root import CACHE_BYTES, add_token_root, token_root
 
 
 def add_commands(commands: Commands) -> None:
@@ -57,6 +57,11 @@ def _launch(options: argparse.Namespace) -> int:
     arguments += ["--from", str(options.initial)] if options.initial else []
     arguments += ["--no-tensorboard"] if options.no_tensorboard else []
     arguments += ["--wandb", options.wandb] if options.wandb else []
+    arguments += ["--profile", ":".join(map(str, options.profile))] if options.profile else []
+    arguments += ["--token-cache", str(options.token_cache)] if options.token_cache else []
+    if options.token_cache_bytes != CACHE_BYTES:
+        arguments += ["--token-cache-bytes", str(options.token_cache_bytes)]
+    arguments += ["--restart"] if options.restart else []
     print(torchrun_line(launch, load_recipe(options.recipe).layout, arguments))
     return 0
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from unittest import mock
 import pytest
 import torch
 
-from falconmix.cli import main
+from falconmix.cli import main, parser
 from tests.trainer.corpus import write_recipe, write_tokens
 from tests.trainer.runs import step_losses, untimed
 from trainer import checkpoint, hf
@@ -197,6 +198,16 @@ def test_the_line_that_starts_it_on_many_nodes() -> None:
         "train", "falcon2-11b", "--tokens", "t", "--output", "run", "--launch", "1", "--gpus-per-node", "4"
     )
     assert code == 2 and "tensor 8" in shown
+
+
+def test_the_line_has_every_option_of_the_training(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--from", "start", "--no-tensorboard", "--wandb", "p", "--profile", "20:3", "--token-cache", "/nvme"]
+    given += ["--token-cache-bytes", "9000", "--restart"]
+    asked = ["train", "demo", "--tokens", "s3://b/t", "--output", "run", *given]
+    assert main([*asked, "--launch", "2"]) == 0
+    words = shlex.split(capsys.readouterr().out)
+    wanted, read = (parser().parse_args(line) for line in (asked, words[words.index("falconmix.cli") + 1 :]))
+    assert vars(read) == vars(wanted)
 
 
 def test_begun_with_given_weights(corpus: Corpus, one: Path, tmp_path: Path) -> None:
