@@ -27,10 +27,23 @@ def trace_step(options: argparse.Namespace) -> int:
 
     run = Run.open(options.folder, partial(token_root, options))
     step, process = run.step(options.step), _process(options, run)
-    documents = run.documents(step, process)
-    if options.json:
-        print_json(_step_facts(run, step) | {"documents": [asdict(document) for document in documents]})
+    if not options.passed_over:
+        documents = run.documents(step, process)
+        if options.json:
+            print_json(_step_facts(run, step, documents))
+        else:
+            _print_step(run, step, process, documents)
         return 0
+    times = [(reason, was.documents(step, process)) for reason, was in run.gone_back_from(options.step)]
+    if options.json:
+        print_json([_step_facts(run, step, documents) | {"reason": reason} for reason, documents in times])
+    for reason, documents in () if options.json else times:
+        print(f"passed over: {reason}")
+        _print_step(run, step, process, documents)
+    return 0
+
+
+def _print_step(run: Run, step: Step, process: Process, documents: Sequence[Seen]) -> None:
     stage = run.stream.spans[step.stage]
     of = f", process {process.rank} of {process.world}" if process.world > 1 else ""
     print(
@@ -39,7 +52,6 @@ def trace_step(options: argparse.Namespace) -> int:
     )
     for document in documents:
         print(_line(document))
-    return 0
 
 
 def trace_url(options: argparse.Namespace) -> int:
@@ -48,8 +60,8 @@ def trace_url(options: argparse.Namespace) -> int:
     from stages.urls import canonical
     from trainer.trace import Run
 
-    if options.rank is not None or options.world is not None:
-        raise UsageError("--rank and --world go with --step; leave them out with --url")
+    if options.rank is not None or options.world is not None or options.passed_over:
+        raise UsageError("--rank, --world and --passed-over go with --step; leave them out with --url")
     run = Run.open(options.folder, partial(token_root, options))
     found = list(run.sightings(options.url, url_key, lambda ours, asked: canonical(ours) == canonical(asked)))
     if options.json:
@@ -74,12 +86,19 @@ def _process(options: argparse.Namespace, run: Run) -> Process:
         raise UsageError("--rank: the run has no checkpoint that would say how many processes there are; give --world")
     if not 0 <= options.rank < world:
         raise UsageError(f"--rank {options.rank}: there are {world} processes, 0 to {world - 1}; give one of them")
-    return Process(rank=options.rank, world=world).laid_out(run.layout)
+    return run.process(options.rank, world)
 
 
-def _step_facts(run: Run, step: Step) -> dict[str, Any]:
+def _step_facts(run: Run, step: Step, documents: Sequence[Seen]) -> dict[str, Any]:
     stage = run.stream.spans[step.stage]
-    return {"step": step.number, "stage": stage.name, "context": step.context, "first": step.first, "end": step.end}
+    return {
+        "step": step.number,
+        "stage": stage.name,
+        "context": step.context,
+        "first": step.first,
+        "end": step.end,
+        "documents": [asdict(document) for document in documents],
+    }
 
 
 def _line(document: Seen) -> str:

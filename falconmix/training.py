@@ -109,6 +109,9 @@ def _add_trace(commands: Commands) -> None:
     asked.add_argument("--url", metavar="U", help="the steps in which a page is seen, in any spelling of its address")
     command.add_argument("--rank", type=int, metavar="R", help="what process R sees of the step, from 0")
     command.add_argument("--world", type=int, metavar="W", help="number of processes (default: as last checkpointed)")
+    command.add_argument(
+        "--passed-over", action="store_true", help="what step N held when the run went back from it, for each time"
+    )
     add_token_root(command, required=False, what="the token files, where they have moved")
     add_json(command)
 

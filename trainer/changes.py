@@ -5,7 +5,11 @@ It has the form of the log in a mixture recipe. To reproduce the run elsewhere, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -41,6 +45,31 @@ def with_own(mixture: Mixture, output: Path) -> Mixture:
     return replace(mixture, changes=tuple(sorted((*mixture.changes, *added), key=lambda change: change.at)))
 
 
+def digests(mixture: Mixture) -> list[str]:
+    """What tells the entries of a mixture's log from others, in order: 16 hex digits each."""
+    return [_digest(change) for change in mixture.changes]
+
+
+def with_entries(mixture: Mixture, known: Iterable[str]) -> Mixture:
+    """The mixture with only those entries of its log whose digests are known: the log as it was before it grew."""
+    left, kept = Counter(known), []
+    for change in mixture.changes:
+        digest = _digest(change)
+        if left[digest]:
+            left[digest] -= 1
+            kept.append(change)
+    return replace(mixture, changes=tuple(kept))
+
+
+def without(mixture: Mixture, entries: Iterable[Change]) -> Mixture:
+    """The mixture without these entries of its log, as far as they are in it."""
+    left = list(mixture.changes)
+    for entry in entries:
+        if entry in left:
+            left.remove(entry)
+    return replace(mixture, changes=tuple(left))
+
+
 def passed_over(output: Path, *, at: int, skip: int, reason: str) -> None:
     """Add that `skip` sequences are passed over from position `at` on."""
     entries = [_plain(change) for change in own_changes(output)]
@@ -51,3 +80,10 @@ def passed_over(output: Path, *, at: int, skip: int, reason: str) -> None:
 
 def _plain(change: Change) -> dict[str, object]:
     return {"at": change.at, "reason": change.reason, "skip": change.skip}
+
+
+def _digest(change: Change) -> str:
+    content = asdict(change)
+    if change.mask is not None and change.mask.digest:
+        del content["mask"]["file"]  # what it lists counts, not where it lies
+    return hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()

@@ -51,8 +51,8 @@ class State:
     fingerprint: str
     mixture: str
     """Fingerprint of the mixture with its log as it was."""
-    changes: int
-    """Entries that the log had."""
+    changes: list[str]
+    """Digests of the entries that the log had (`trainer.changes`)."""
     next_sequences: int
     next_digest: str
     metrics_bytes: int
@@ -95,14 +95,13 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
     Raises CheckpointError.
     """
     alone = not dist.is_initialized()
-    read_metadata(path)  # of one that is damaged torch would log a traceback of its own
+    kept = read_metadata(path).state_dict_metadata  # of one that is damaged torch would log a traceback of its own
+    tensors = tensors | {name: tensor for name, tensor in (where_kept or {}).items() if name in kept}
     try:
         with warnings.catch_warnings():
             # Said whenever one process reads by itself, which is what is meant here.
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            kept = FileSystemReader(path).read_metadata().state_dict_metadata if where_kept else {}
-            more = {name: tensor for name, tensor in (where_kept or {}).items() if name in kept}
-            load_tensors(tensors | more, checkpoint_id=path, no_dist=alone)
+            load_tensors(tensors, checkpoint_id=path, no_dist=alone)
     except (CheckpointException, OSError, ValueError, RuntimeError, *_DAMAGED) as error:
         raise CheckpointError(f"{path}: cannot be read ({cause_of(error)}); {_INSTEAD}") from error
 

@@ -11,6 +11,7 @@ from mixtures.run import OpenFiles
 from mixtures.schedule import Schedule
 from mixtures.supply import open_supplies
 from trainer import checkpoint, record
+from trainer.changes import with_entries
 
 
 def certificate(path: Path, state: checkpoint.State) -> list[Drawn] | None:
@@ -24,7 +25,7 @@ def certificate(path: Path, state: checkpoint.State) -> list[Drawn] | None:
     written = record.read(folder)
     if written is None:
         return None
-    mixture = record.mixture_of(folder, written, state.changes)
+    mixture = with_entries(record.mixture_of(folder, written), state.changes)
     if mixture.fingerprint() != state.mixture:
         return None  # the folder is another run's
     schedule = Schedule(mixture)

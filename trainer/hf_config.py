@@ -116,10 +116,15 @@ def same_shape(ours: ModelConfig, theirs: ModelConfig) -> str | None:
 
 def _rope_theta(given: Mapping[str, Any], file: str) -> float:
     parameters = given.get("rope_parameters") or {}
+    if not isinstance(parameters, dict):
+        raise MismatchError(f"{file}: rope_parameters is {parameters!r}, not a mapping; mend the field")
     kind = parameters.get("rope_type", "default")
     if kind != "default":
         raise MismatchError(f"{file}: rope_parameters.rope_type is {kind!r}, where Falcon2's is 'default'")
-    return float(parameters.get("rope_theta", given["rope_theta"]))
+    base = parameters.get("rope_theta", given["rope_theta"])
+    if not isinstance(base, int | float) or isinstance(base, bool) or base <= 0:
+        raise MismatchError(f"{file}: rope_theta is {base!r}, not a number above 0; mend the field")
+    return float(base)
 
 
 def _stated(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class _Files:
         self._open = lru_cache(maxsize=None)(self._opened)
         index = folder / "model.safetensors.index.json"
         if index.is_file():
-            self._places: dict[str, str] = dict(_read_json(index).get("weight_map", {}))
+            self._places: dict[str, str] = _weight_map(index)
         elif (folder / "model.safetensors").is_file():
             self._places = dict.fromkeys(self._open("model.safetensors").keys(), "model.safetensors")
         else:
@@ -213,9 +213,17 @@ def _read(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read ({error}); download it again") from error
 
 
+def _weight_map(index: Path) -> dict[str, str]:
+    places = _read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+        raise CheckpointError(f"{index}: has no weight_map of tensors and files; download it again")
+    return places
+
+
 def _read_json(path: Path) -> dict[str, Any]:
+    text = _read(path)
     try:
-        content = json.loads(_read(path))
+        content = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON ({error}); download it again") from error
     if not isinstance(content, dict):

@@ -14,6 +14,7 @@ from mixtures.certificate import drawn
 from mixtures.stream import Stream
 from trainer import checkpoint
 from trainer.build import Trained
+from trainer.changes import digests
 from trainer.config import TrainConfig
 from trainer.data import MicroBatch, Step, StepPlan, tokens_before
 from trainer.errors import DivergedError, RewindError
@@ -284,7 +285,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         world=setting.process.world,
         fingerprint=setting.fingerprint,
         mixture=stream.schedule.mixture.fingerprint(),
-        changes=len(stream.schedule.mixture.changes),
+        changes=digests(stream.schedule.mixture),
         next_sequences=coming,
         next_digest=stream.digest(progress.position, coming) if coming else "",
         metrics_bytes=setting.metrics.size(),

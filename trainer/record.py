@@ -92,10 +92,10 @@ class Sources:
     """The log of the mixture."""
 
 
-def mixture_of(folder: Path, written: dict[str, Any], changes: int | None = None) -> Mixture:
-    """The mixture of a run's record, with its log, or with the first `changes` entries of it."""
-    log = written["changes"] if changes is None else written["changes"][:changes]
-    return load(Mixture, written["identity"]["mixture"] | {"changes": log}, name=str(folder / "run.json"))
+def mixture_of(folder: Path, written: dict[str, Any]) -> Mixture:
+    """The mixture of a run's record, with its log."""
+    content = written["identity"]["mixture"] | {"changes": written["changes"]}
+    return load(Mixture, content, name=str(folder / "run.json"))
 
 
 def write(folder: Path, config: TrainConfig, identity: Identity, sources: Sources, *, finished: bool) -> None:

@@ -14,7 +14,7 @@ from mixtures.roots import TokenRoot
 from mixtures.stream import Stream
 from trainer import checkpoint, record
 from trainer.build import Trained, blank, initialise
-from trainer.changes import own_changes, passed_over, with_own
+from trainer.changes import own_changes, passed_over, with_entries, with_own, without
 from trainer.config import TrainConfig
 from trainer.data import StepPlan
 from trainer.errors import DivergedError, MismatchError, RewindError
@@ -154,7 +154,8 @@ def _stream_then(order: Order, path: Path, state: checkpoint.State) -> Stream:
     Raises MismatchError where the log was changed otherwise.
     """
     mixture = order.stream.schedule.mixture
-    then, since = replace(mixture, changes=mixture.changes[: state.changes]), mixture.changes[state.changes :]
+    then = with_entries(mixture, state.changes)
+    since = without(mixture, then.changes).changes
     if then.fingerprint() != state.mixture or any(change.at < state.position for change in since):
         raise MismatchError(
             f"{path}: entries of the mixture's log are gone or changed, or added before position {state.position}, "
@@ -185,7 +186,11 @@ def _rewound(order: Order, rewind: RewindError, process: Process) -> Order:
                 shutil.rmtree(path)
         passed_over(order.output, at=rewind.first, skip=skip, reason=rewind.reason)
     dist.barrier()
-    say(process, f"{rewind.reason}: going back, and passing over sequences {rewind.first} to {rewind.first + skip - 1}")
+    say(
+        process,
+        f"{rewind.reason}: going back, and passing over sequences {rewind.first} to {rewind.first + skip - 1}; "
+        f"`falconmix trace {order.output} --step {rewind.step} --passed-over` says what they were",
+    )
     stream = Stream.open(with_own(order.stream.schedule.mixture, order.output), order.tokens)
     return replace(order, stream=stream, rewind=rewind)
 

@@ -167,7 +167,8 @@ def test_what_is_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--step", "999"], "step 999: the run has the steps 1 to "),
         (["--step", "1", "--rank", "4", "--world", "4"], "--rank 4: there are 4 processes, 0 to 3"),
         (["--step", "1", "--world", "4"], "--world says of how many processes --rank is one; give --rank"),
-        (["--url", "https://a.example/", "--rank", "1"], "--rank and --world go with --step"),
+        (["--url", "https://a.example/", "--rank", "1"], "--rank, --world and --passed-over go with --step"),
+        (["--step", "1", "--passed-over"], "step 1: the run has not gone back from it"),
         (["--step", "1", "--tokens", "/nonexistent"], "no such file; make it with `falconmix tokenize"),
     ],
 )

@@ -206,6 +206,8 @@ def test_weights_that_do_not_fit_are_refused_by_the_field(
         ("activation", "gelu_new", "activation is 'gelu_new'"),
         ("rope_scaling", {"factor": 2.0}, "rope_scaling is"),
         ("rope_parameters", {"rope_type": "yarn"}, "rope_parameters.rope_type is 'yarn'"),
+        ("rope_parameters", "default", "rope_parameters is 'default', not a mapping"),
+        ("rope_parameters", {"rope_theta": "high"}, "rope_theta is 'high', not a number above 0"),
         ("num_kv_heads", 3, "config.json: heads must be a multiple of kv_heads"),
         ("hidden_size", None, "hidden_size is None, not a whole number"),
         ("eos_token_id", [11, 12], r"eos_token_id is \[11, 12\], not a whole number"),
@@ -295,6 +297,14 @@ def test_what_is_no_model_is_refused_by_name(write: Callable[..., Path], tmp_pat
         import_weights(source, tmp_path / "new")
     shard.unlink()
     with pytest.raises(CheckpointError, match=f"{shard.name}: cannot be read"):
+        import_weights(source, tmp_path / "new")
+    index = source / "model.safetensors.index.json"
+    for damaged in ("{}", '{"weight_map": [1]}', '{"weight_map": {"lm_head.weight": 1}}'):
+        index.write_text(damaged)
+        with pytest.raises(CheckpointError, match=f"{index.name}: has no weight_map"):
+            import_weights(source, tmp_path / "new")
+    (source / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="config.json: missing; download it with the model$"):
         import_weights(source, tmp_path / "new")
     assert [path.name for path in (tmp_path / "start").iterdir()] == ["thesis.txt"]
 

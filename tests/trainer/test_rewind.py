@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from mixtures.spec import load_mixture
+from mixtures.stream import Stream
 from tests.trainer.corpus import write_recipe
 from tests.trainer.runs import assert_same, final_tensors, untimed
 from trainer import checkpoint
-from trainer.errors import DivergedError
+from trainer.consumed import certificate
+from trainer.errors import DivergedError, MismatchError
+from trainer.layout import Process
 from trainer.run import train
 from trainer.trace import Run as Traced
 
@@ -50,6 +53,21 @@ def test_what_is_passed_over_stands_in_the_log_and_not_in_the_run(nervous: tuple
     assert [record["position"] for record in rewinds][-1] == log[-1]["at"]
 
 
+def test_the_steps_that_raised_the_alarm_can_be_traced(nervous: tuple[Path, Path], tokens: Path) -> None:
+    """As they were: where the run has come from since, they hold something else."""
+    recipe, run = nervous
+    plain, traced = Stream.open(load_mixture(recipe.parent / "mixture.yaml"), tokens), Traced.open(run)
+    first = yaml.safe_load((run / "changes.yaml").read_text())["changes"][0]
+    number = int(first["reason"].split("up to step ")[1].split(",")[0])
+    (reason, before), *_ = traced.gone_back_from(number)
+    step = traced.step(number)
+    assert (reason, step.first) == (first["reason"], first["at"] + first["skip"] - step.count)
+    assert before.stream.digest(step.first, step.count) == plain.digest(step.first, step.count)
+    assert before.documents(step, Process()) != traced.documents(step, Process())
+    with pytest.raises(MismatchError, match="has not gone back from it"):
+        traced.gone_back_from(1)
+
+
 def test_the_final_recipe_reproduces_the_run(nervous: tuple[Path, Path], tokens: Path, tmp_path: Path) -> None:
     """The same run, by a calm recipe with the entries in its mixture's log, up to where the nervous one gave up."""
     _, run = nervous
@@ -66,6 +84,19 @@ def test_the_final_recipe_reproduces_the_run(nervous: tuple[Path, Path], tokens:
         from tests.trainer.runs import tensors
 
         assert_same(tensors(ours), tensors(kept))
+
+
+def test_entries_of_the_log_that_lie_ahead_do_not_keep_it_from_going_back(tokens: Path, tmp_path: Path) -> None:
+    """The run's own entry comes to stand before them."""
+    ahead = "held_out: 1/8\nchanges: [{at: 190, reason: too many of it, skip: 3}]\n"
+    recipe = write_recipe(tmp_path / "recipe", (SEED, SEED + NERVOUS), ("held_out: 1/8\n", ahead))
+    with pytest.raises(DivergedError, match="gone back 2 time"):
+        train(recipe, tokens=tokens, output=tmp_path / "run")
+    log = json.loads((tmp_path / "run" / "run.json").read_text())["changes"]
+    assert [entry["reason"][:10] for entry in log] == ["loss spike", "loss spike", "too many o"]
+    kept = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert kept is not None
+    assert certificate(kept, checkpoint.read_state(kept)) is not None
 
 
 def test_a_run_that_only_warns_goes_on(tokens: Path, uninterrupted: Path, tmp_path: Path, capsys: Any) -> None:

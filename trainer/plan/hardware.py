@@ -31,8 +31,9 @@ class Gpu:
     def __post_init__(self) -> None:
         if self.bf16_flops is None and self.fp32_flops is None:
             raise ValueError("needs bf16_flops, or fp32_flops where it trains in fp32")
-        if min(self.memory_bytes, self.memory_bandwidth, self.node_bandwidth, self.network_bandwidth) <= 0:
-            raise ValueError("memory and bandwidths must be positive")
+        for name, value in vars(self).items():
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}: {value} must be above 0")
 
     @property
     def mixed(self) -> bool:

@@ -30,7 +30,7 @@ def advice(plan: TrainingPlan, config: TrainConfig) -> Advice:
     warnings = [
         *(_uneven(cost, data) for cost in uneven[:1]),
         *(_partly(cost, config) for cost in partly[:1] if cost.sequences_per_rank > config.micro_batch),
-        *(_waiting(cost, config) for cost in sorted(waiting, key=lambda cost: -cost.seconds)[:1]),
+        *(_waiting(cost, plan, config) for cost in sorted(waiting, key=lambda cost: -cost.seconds)[:1]),
         *_across_nodes(plan),
     ]
     return Advice(too_big=None if plan.fits else _too_big(plan, config), warnings=tuple(warnings))
@@ -76,12 +76,17 @@ def _partly(cost: StepCost, config: TrainConfig) -> str:
     )
 
 
-def _waiting(cost: StepCost, config: TrainConfig) -> str:
-    mend = "raise micro_batch" if cost.passes > 1 else "raise the batch, or take fewer GPUs"
-    if cost.limit == "network" and cost.passes > 1 and config.layout.accumulate == "sharded":
+def _waiting(cost: StepCost, plan: TrainingPlan, config: TrainConfig) -> str:
+    layout, gpu = config.layout, plan.machines.gpu
+    link = "network" if cost.limit == "network" else "node"
+    longest = max((one for one in cost.collectives if one.link(gpu) == link), key=lambda one: one.seconds(gpu))
+    mend = "raise the batch, or take fewer GPUs"
+    if longest.group.name in ("tensor", "context"):
+        mend = f"lower layout.{longest.group.name}"
+    elif cost.passes > 1 and layout.accumulate == "sharded":
         mend = "set layout.accumulate: whole with layout.reshard: false, or raise micro_batch"
-    if cost.limit == "links in nodes" and config.layout.tensor > 1:
-        mend = "lower layout.tensor"
+    elif cost.passes > 1 and layout.reshard:
+        mend = "set layout.reshard: false, or raise micro_batch"
     waits = max(cost.node_s, cost.network_s)
     return (
         f"{cost.stage}, batch {cost.batch:,}: a step waits for the {cost.limit}, {waits:.2f} s against "

@@ -22,16 +22,22 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     layout: dict[str, Any] = {}
     for setting in settings:
         key, found, text = setting.partition("=")
-        value = yaml.safe_load(text) if found else None
         if key.startswith("layout.") and found:
-            layout[key.removeprefix("layout.")] = value
-        elif key == "micro_batch" and isinstance(value, int) and value > 0:
-            config = replace(config, micro_batch=value)
+            layout[key.removeprefix("layout.")] = _read(setting, text)
+        elif key == "micro_batch" and text.isdecimal() and int(text):
+            config = replace(config, micro_batch=int(text))
         else:
             raise RecipeError(f"--set {setting}: write micro_batch=N or layout.KEY=VALUE, such as layout.tensor=4")
     if not layout:
         return config
     return replace(config, layout=load(Layout, asdict(config.layout) | layout, name="--set: layout"))
+
+
+def _read(setting: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting}: the value is not YAML; write one such as layout.tensor=4") from error
 
 
 def orders(

@@ -93,6 +93,27 @@ def test_tensor_ranks_over_several_nodes_are_said() -> None:
     assert planned(64, "H100-80GB", config=config).advice.warnings[-1].startswith("layout: tensor 16 spans nodes of 8")
 
 
+def test_what_waits_for_a_link_is_told_what_helps_there() -> None:
+    """Where whole gradients go over the network once a step, more sequences in a pass would change nothing."""
+    (warning,) = planned(16_384, "A100-40GB").advice.warnings
+    assert warning.endswith("raise the batch, or take fewer GPUs")
+    alone = replace(gpu_type("A100-40GB"), gpus_per_node=1)
+    plan = plan_training(RECIPE, MIXTURE, Machines(gpu_name="alone", gpu=alone, gpus=1024))
+    assert plan.advice.warnings[0].endswith("lower layout.tensor")
+    gathers = replace(RECIPE, layout=replace(RECIPE.layout, reshard=True))
+    assert (
+        planned(1024, "A100-40GB", config=gathers)
+        .advice.warnings[0]
+        .endswith("set layout.reshard: false, or raise micro_batch")
+    )
+
+
+@pytest.mark.parametrize("field", ["gpus_per_node", "bf16_flops", "network_bandwidth"])
+def test_hardware_of_nothing_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field}: 0 must be above 0"):
+        replace(gpu_type("A100-40GB"), **{field: 0})
+
+
 @settings(max_examples=6, deadline=None)
 @given(efficiency=st.floats(0.05, 0.6), nodes=st.sampled_from([16, 32, 64, 128]))
 def test_time_falls_with_efficiency_and_with_gpus(efficiency: float, nodes: int) -> None:
@@ -130,6 +151,9 @@ def test_settings_replace_those_of_the_recipe() -> None:
         with_settings(RECIPE, ["seed=4"])
     with pytest.raises(RecipeError, match=r"--set: layout: tensors: unknown key; did you mean tensor\?"):
         with_settings(RECIPE, ["layout.tensors=4"])
+    for wrong in ("layout.tensor=[1", "micro_batch=true", "micro_batch=0"):
+        with pytest.raises(RecipeError, match="--set "):
+            with_settings(RECIPE, [wrong])
 
 
 def test_dry_runs_are_ordered_for_the_first_and_last_rank_of_each_stage() -> None:
