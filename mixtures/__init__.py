@@ -8,8 +8,8 @@ its sequences      stream, supply, run, windows, assemble; roots, remote, file_c
 token files        tokens, document_index, columns, catalogue
 making them        documents, tokenization, shards
 tokenizers         tokenizer; layout, byte_level, byte_pairs, code_points; equality, verdict (that the ids are the same)
-plans              planning, plans, selection, best_fit (what training looks up); holdings, plan, plan_charts,
-                   plan_page, estimate
+plans              planning, plans, selection, best_fit (what training looks up); holdings, demand, plan,
+                   plan_warnings, plan_charts, plan_page, estimate
 lineage            trace, certificate
 decontamination    decontaminate, evaluation_sets, plain_words, ngrams, contamination
 beside these       files, compiled, errors

@@ -8,8 +8,9 @@ stages of one context length and has its own count under another, since there th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from mixtures.errors import RecipeError
@@ -134,6 +135,22 @@ class Schedule:
     def tokens(self, component: str) -> int:
         """Tokens that all stages together draw from `component`."""
         return sum(self._sequences[span.index].get(component, 0) * span.context for span in self.spans)
+
+    def epochs(
+        self, component: str, available: int, windows: Callable[[int], int], stages: Iterable[int] | None = None
+    ) -> Fraction:
+        """How often stages, all if not given, go through a component of `available` tokens.
+
+        By tokens; under best-fit packing, where padding fills the windows up, by them: `windows` says how many it makes
+        under a context length.
+        """
+        drawn = [
+            (self._sequences[i].get(component, 0), self.spans[i].context) for i in stages or range(len(self.spans))
+        ]
+        if self.mixture.packing == "concatenate":
+            return Fraction(sum(sequences * context for sequences, context in drawn), max(1, available))
+        parts = (Fraction(sequences, max(1, windows(context))) for sequences, context in drawn if sequences)
+        return sum(parts, Fraction(0))
 
     def position(self, component: str, context: int, count: int) -> int | None:
         """Where the window stands that is the `count`-th (from 0) of a component under a context; None: nowhere."""

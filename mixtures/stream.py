@@ -267,15 +267,6 @@ def _held_out(run: TokenRun, chunks: Chunks, context: int, rules: Rules) -> Held
     return HeldOut(tokens=made.tokens, learned=made.learned, lengths=made.lengths, folders=folders)
 
 
-def _epochs(schedule: Schedule, supply: Supply) -> float:
-    """How often the stages go through a component: by its tokens, and by its windows where padding fills them up."""
-    name = supply.component.name
-    if supply.packing == "concatenate":
-        return schedule.tokens(name) / max(1, len(supply.train))
-    drawn = [(schedule.sequences(span.index).get(name, 0), span.context) for span in schedule.spans]
-    return sum(sequences / len(supply.windows(context)) for sequences, context in drawn if sequences)
-
-
 def _check_supply(schedule: Schedule, supply: Supply) -> None:
     """Refuse a component that cannot give what the schedule will ask of it."""
     component, available = supply.component, len(supply.train)
@@ -285,9 +276,9 @@ def _check_supply(schedule: Schedule, supply: Supply) -> None:
                 f"component {component.name!r}: {available} tokens to train on do not fill a window of {span.context} "
                 f"(stage {span.name}); add documents or take it out of the recipe"
             )
-    epochs = _epochs(schedule, supply)
+    epochs = schedule.epochs(component.name, available, lambda context: len(supply.windows(context)))
     if epochs > component.max_epochs:
         raise SupplyError(
-            f"component {component.name!r}: the stages want {epochs:.4g} epochs of its {available} tokens, above "
-            f"max_epochs ({component.max_epochs}); add documents, lower its weight or raise max_epochs"
+            f"component {component.name!r}: the stages want {float(epochs):.4g} epochs of its {available} tokens, "
+            f"above max_epochs ({component.max_epochs}); add documents, lower its weight or raise max_epochs"
         )
