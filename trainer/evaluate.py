@@ -59,6 +59,7 @@ def evaluate(model: Path, settings: Settings, say: Say = lambda _: None) -> Eval
             f"suite {settings.suite.name} runs code that the model wrote, on this machine; allow it with "
             "--allow-code-execution, in a container without anything of value"
         )
+    _require_device(settings.device)
     _require_harness()
     loaded = list(_loaded(settings))
     language_model = _language_model(model.resolve(), settings)
@@ -80,6 +81,13 @@ class _Loaded:
     local: bool
     tasks: Mapping[str, Any]
     """As the harness's own manager gives it: tasks, groups, group_map."""
+
+
+def _require_device(name: str | None) -> None:
+    try:
+        torch.empty(0, device=name or "cpu")
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+        raise EvaluationError(f"--device {name}: {_first_line(error)}; give one that this machine has") from error
 
 
 def _require_harness() -> None:

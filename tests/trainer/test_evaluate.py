@@ -219,6 +219,8 @@ def test_what_cannot_be_evaluated_is_refused_by_name(exported: Path, tasks: Path
             evaluate(model, Settings(**{"suite": None, "tasks": tasks} | settings))
 
     refused("nowhere: not a Hugging Face model", model=tmp_path / "nowhere")
+    for device in ("abacus", "cuda:99"):
+        refused(f"--device {device}: .*; give one that this machine has", device=device)
     refused("nowhere: no such folder", tasks=tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     refused("empty: holds no task file", tasks=tmp_path / "empty")
