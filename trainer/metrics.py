@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import textwrap
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -100,13 +101,17 @@ def read(path: Path, first_bytes: int | None = None) -> list[Record]:
 
 
 class Terminal:
-    """Shows where training stands: a line that renews itself on a terminal, one line a minute elsewhere."""
+    """Shows where training stands: on a terminal a line, or several on a narrow one, that renews itself; elsewhere one
+    line a minute.
+    """
 
     def __init__(self, stream: TextIO | None, *, steps: int, interval_s: float = 60.0, each: str = "process") -> None:
         """`each` is what a process computes with: its tokens per second are shown by that name."""
         self._stream, self._steps, self._interval_s, self._each = stream, steps, interval_s, each
         self._live = stream is not None and stream.isatty()
         self._shown_at = float("-inf")
+        self._renew = "\r\x1b[J"
+        """Takes away what stands there to be renewed."""
 
     def step(self, record: Record) -> None:
         """Show a step's record, if it is time to."""
@@ -117,14 +122,16 @@ class Terminal:
         if not self._live:
             print(text, file=self._stream, flush=True)
             return
-        # A line that wraps could not be renewed.
-        shown = text[: shutil.get_terminal_size((120, 24)).columns - 1]
-        print(f"\r\x1b[K{shown}", end="", file=self._stream, flush=True)
+        # Wrapped here, so that it is known how many lines are to be renewed.
+        lines = textwrap.wrap(text, shutil.get_terminal_size((120, 24)).columns - 1)
+        print(self._renew + "\n".join(lines), end="", file=self._stream, flush=True)
+        self._renew = "\r" + "\x1b[A" * (len(lines) - 1) + "\x1b[J"
 
     def line(self, text: str) -> None:
         """Show a line that stays."""
         if self._stream is not None:
-            print(f"\r\x1b[K{text}" if self._live else text, file=self._stream, flush=True)
+            print((self._renew if self._live else "") + text, file=self._stream, flush=True)
+            self._renew = "\r\x1b[J"
 
 
 def step_line(record: Record, *, steps: int, each: str) -> str:

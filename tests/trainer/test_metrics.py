@@ -65,16 +65,17 @@ def test_elsewhere_than_on_a_terminal_lines_are_rare() -> None:
     assert last == "one end"
 
 
-def test_on_a_terminal_the_line_renews_itself() -> None:
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_on_a_terminal_the_line_renews_itself() -> None:
     stream = Screen()
     terminal = Terminal(stream, steps=9)
     terminal.step(record(1))
     terminal.step(record(2))
-    assert stream.getvalue().count("\r\x1b[K") == 2
+    assert stream.getvalue().count("\r\x1b[J") == 2
     assert "\n" not in stream.getvalue()
 
 
@@ -92,15 +93,19 @@ def test_the_line_of_a_large_run_on_gpus_fits_into_120_columns() -> None:
     assert len(line) < 120  # a terminal of 120 has room for one less, or the line would wrap
 
 
-def test_on_a_narrow_terminal_the_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+def test_on_a_narrow_terminal_nothing_is_cut_and_all_lines_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     stream = Screen()
-    Terminal(stream, steps=9).step(record(1))
-    assert len(stream.getvalue().removeprefix("\r\x1b[K")) == 39
+    terminal = Terminal(stream, steps=9)
+    terminal.step(record(1))
+    first = stream.getvalue().removeprefix("\r\x1b[J")
+    assert first.replace("\n", " ") == step_line(record(1), steps=9, each="process")
+    assert max(map(len, first.split("\n"))) < 40 and first.count("\n") == 2
+    terminal.step(record(2))
+    assert stream.getvalue().count("\r\x1b[A\x1b[A\x1b[J") == 1
+    terminal.line("held-out")
+    terminal.step(record(3))
+    assert stream.getvalue().count("\r\x1b[A\x1b[A\x1b[Jheld-out\n\r\x1b[J3/9") == 1
 
 
 def test_records_are_handed_on_and_everything_is_closed(tmp_path: Path) -> None:
