@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from given import files_of
-from mixtures.decontaminate import Decontamination, Decontaminator, EvaluationFile
-from mixtures.evaluation_sets import Item
+from mixtures.decontamination.decontaminate import Decontamination, Decontaminator, EvaluationFile
+from mixtures.decontamination.evaluation_sets import Item
 from mixtures.tokenizer import open_tokenizer
 
 SEED = 13
@@ -104,7 +104,7 @@ def plain_hits(text: str, ngrams: set[tuple[str, ...]]) -> int:
 
 
 def plain_words(text: str) -> list[str]:
-    """The rule of `mixtures.plain_words`, the quickest way that plain Python has."""
+    """The rule of `mixtures.decontamination.plain_words`, the quickest way that plain Python has."""
     lower = unicodedata.normalize("NFC", text).lower()
     if not lower.isascii():
         wanted = [char if char.isspace() or unicodedata.category(char)[0] in "LMN" else "" for char in lower]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixtures.decontaminate import Decontamination
+    from mixtures.decontamination.decontaminate import Decontamination
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def settings_of(options: argparse.Namespace) -> Decontamination | None:
     """What the options ask for, or None. Raises InputError, also for a damaged evaluation set, before any work."""
-    from mixtures.decontaminate import open_decontaminator, plan_decontamination
+    from mixtures.decontamination.decontaminate import open_decontaminator, plan_decontamination
 
     if not options.decontaminate:
         return None
@@ -63,8 +63,8 @@ def settings_of(options: argparse.Namespace) -> Decontamination | None:
 
 def summary(settings: Decontamination, token_files: Iterable[Path]) -> dict[str, Any]:
     """What was looked for, and what was found in these shards, for programs."""
-    from mixtures.contamination import hits_path, tally
-    from mixtures.decontaminate import open_decontaminator
+    from mixtures.decontamination.decontaminate import open_decontaminator
+    from mixtures.decontamination.hits import hits_path, tally
 
     found = tally(hits_path(path) for path in token_files)
     evaluation = {

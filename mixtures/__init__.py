@@ -11,7 +11,7 @@ tokenizers         tokenizer; layout, byte_level, byte_pairs, code_points; equal
 plans              planning, plans, selection, best_fit (what training looks up); holdings, demand, plan,
                    plan_warnings, plan_charts, plan_page, estimate
 lineage            trace, certificate
-decontamination    decontaminate, evaluation_sets, plain_words, ngrams, contamination
+decontamination    decontamination/
 beside these       files, compiled, errors
 corpora            sources/
 """

@@ -18,7 +18,7 @@ from typing import Final
 
 from mixtures.catalogue import CATALOGUE, TOKENIZER, Catalogue, read_catalogue, survey, write_catalogue
 from mixtures.columns import columns_path
-from mixtures.contamination import hits_path
+from mixtures.decontamination.hits import hits_path
 from mixtures.document_index import open_documents
 from mixtures.documents import SUFFIXES, shard_stem
 from mixtures.errors import InputError, TokenFileError, TokenizerError

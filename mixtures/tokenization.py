@@ -13,8 +13,8 @@ from typing import IO, Final
 import numpy as np
 
 from mixtures.columns import ColumnWriter, columns_path
-from mixtures.contamination import Verdict, hits_path, write_hits
-from mixtures.decontaminate import Decontamination, Decontaminator, open_decontaminator
+from mixtures.decontamination.decontaminate import Decontamination, Decontaminator, open_decontaminator
+from mixtures.decontamination.hits import Verdict, hits_path, write_hits
 from mixtures.document_index import IndexDraft, UrlKey, documents_path, url_key
 from mixtures.documents import REPEATED, Batch, columns_of, read_documents
 from mixtures.errors import InputError, TokenizerError

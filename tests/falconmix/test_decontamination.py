@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from falconmix.decontamination import add_options, settings_of, summary, summary_lines
-from mixtures.contamination import hits_path, write_hits
-from mixtures.decontaminate import open_decontaminator
+from mixtures.decontamination.decontaminate import open_decontaminator
+from mixtures.decontamination.hits import hits_path, write_hits
 from mixtures.errors import InputError
 
 ITEM = "the lamplighter counted nine and twenty windows before the snow began to fall"

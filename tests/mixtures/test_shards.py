@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from mixtures.catalogue import read_catalogue
 from mixtures.columns import columns_path, read_columns, read_row
-from mixtures.contamination import hits_path
-from mixtures.decontaminate import plan_decontamination
+from mixtures.decontamination.decontaminate import plan_decontamination
+from mixtures.decontamination.hits import hits_path
 from mixtures.document_index import documents_path, open_documents, url_key
 from mixtures.errors import InputError, TokenFileError, TokenizerError
 from mixtures.shards import finish, install_tokenizer, is_done, plan_tokenize

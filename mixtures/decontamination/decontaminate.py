@@ -3,13 +3,13 @@
     settings = plan_decontamination([Path("mmlu.parquet")], on_hit="drop")    once; its fingerprint is part of a job's
     decontaminator = open_decontaminator(settings)                            in each process
     verdicts = decontaminator.check(ids, texts)                               for each document None, or what was found
-    write_hits(hits_path(output), verdicts)                                   `mixtures.contamination`
+    write_hits(hits_path(output), verdicts)                                   `hits`
 
-What is compared is said in `mixtures.plain_words` and `mixtures.ngrams`. The source is GPT-3 (arXiv 2005.14165,
-appendix C): 13 words, items of 8 words at least, and whole documents removed, as it did first; cutting out 200
-characters on either side, as it did later, would shift the tokens behind. GPT-3 also passed over n-grams of more than
-ten training documents. That depends on all documents at once, where a shard has to be what its own documents make it:
-it is left out, and the records tell which n-grams are common.
+What is compared is said in `plain_words` and `ngrams`. The source is GPT-3 (arXiv 2005.14165, appendix C): 13 words,
+items of 8 words at least, and whole documents removed, as it did first; cutting out 200 characters on either side, as
+it did later, would shift the tokens behind. GPT-3 also passed over n-grams of more than ten training documents. That
+depends on all documents at once, where a shard has to be what its own documents make it: it is left out, and the
+records tell which n-grams are common.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from mixtures.contamination import Passage, Verdict
+from mixtures.decontamination.evaluation_sets import Item, file_digest, read_items
+from mixtures.decontamination.hits import Passage, Verdict
+from mixtures.decontamination.ngrams import Hits, NgramIndex, find_ngrams, index_ngrams
+from mixtures.decontamination.plain_words import Words, nfc, split_words
 from mixtures.errors import InputError
-from mixtures.evaluation_sets import Item, file_digest, read_items
-from mixtures.ngrams import Hits, NgramIndex, find_ngrams, index_ngrams
-from mixtures.plain_words import Words, nfc, split_words
 
 NGRAM: Final = 13
 LEAST: Final = 8

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import ngrams
-from mixtures.ngrams import NgramIndex, find_ngrams, index_ngrams
-from mixtures.plain_words import split_words
+from mixtures.decontamination import ngrams
+from mixtures.decontamination.ngrams import NgramIndex, find_ngrams, index_ngrams
+from mixtures.decontamination.plain_words import split_words
 
 Found = list[list[tuple[int, str, int, int]]]
 """For each document: first word, n-gram, first item, number of items."""

@@ -1,6 +1,6 @@
 """Finding the n-grams of evaluation sets in documents: a table of hashes, and the letters themselves to be sure.
 
-Both sides are split by `mixtures.plain_words`. A passage of n words or more gives all its n-grams; a shorter one of
+Both sides are split by `plain_words`. A passage of n words or more gives all its n-grams; a shorter one of
 at least `least` words is one n-gram as a whole. Hashes decide where to look, letters whether it is the same: a
 collision finds nothing.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.compiled import compiled
-from mixtures.plain_words import Words, split_words
+from mixtures.decontamination.plain_words import Words, split_words
 
 Int64s = npt.NDArray[np.int64]
 

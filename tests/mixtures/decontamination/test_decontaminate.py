@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mixtures.contamination import SCHEMA, Tally, Verdict, hits_path, tally, write_hits
-from mixtures.decontaminate import (
+from mixtures.decontamination.decontaminate import (
     Decontamination,
     Decontaminator,
     EvaluationFile,
     open_decontaminator,
     plan_decontamination,
 )
+from mixtures.decontamination.evaluation_sets import Item
+from mixtures.decontamination.hits import SCHEMA, Tally, Verdict, hits_path, tally, write_hits
 from mixtures.errors import InputError, TokenFileError
-from mixtures.evaluation_sets import Item
 
 QUESTION = "Which of the four ships left the harbour of Lisbon first, before the storm came in from the west?"
 SONG = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich"  # 10 words

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from mixtures.decontamination.evaluation_sets import file_digest, read_items
 from mixtures.errors import InputError
-from mixtures.evaluation_sets import file_digest, read_items
 
 ROWS = [
     {"question": "Why?", "choices": {"text": ["so", "thus"], "label": ["A", "B"]}, "answer": 1, "id": "q1"},

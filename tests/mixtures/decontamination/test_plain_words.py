@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mixtures.plain_words import split_words
+from mixtures.decontamination.plain_words import split_words
 
 
 def plain(text: str) -> list[str]:
