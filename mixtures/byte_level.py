@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mixtures.byte_pairs import DIGIT, NUMERIC, PUNCTUATION, Bytes, Model, empty_memory, encode, pair_table
 from mixtures.code_points import CodePoints
-from mixtures.layout import Layout, Parsed, alphabet, merges_of, symbols_of
+from mixtures.tokenizer_layout import Layout, Parsed, alphabet, merges_of, symbols_of
 
 _MEMORY_SLOTS: Final = 2**17
 """Pieces remembered at once, 64 bytes each."""

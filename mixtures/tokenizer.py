@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import TokenizerError
-from mixtures.layout import Coverage, coverage_of, layout_of
+from mixtures.tokenizer_layout import Coverage, coverage_of, layout_of
 from mixtures.verdict import Verdict, read_verdict
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Final
 
 from mixtures.files import written_whole
 
-_MODULES: Final = ("byte_level", "byte_pairs", "code_points", "equality", "layout")
+_MODULES: Final = ("byte_level", "byte_pairs", "code_points", "equality", "tokenizer_layout")
 
 
 @dataclass(frozen=True, kw_only=True)

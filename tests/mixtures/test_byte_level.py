@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mixtures.byte_level import ByteLevelBpe, model_of, rows
 from mixtures.equality import code_points
-from mixtures.layout import alphabet, layout_of
+from mixtures.tokenizer_layout import alphabet, layout_of
 
 SPECIALS = ["<|endoftext|>", ">>TITLE<<", ">>QUESTION<<"]
 TRAPS = [

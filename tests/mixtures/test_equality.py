@@ -22,8 +22,8 @@ from mixtures.equality import (
     settle,
     wrong_table,
 )
-from mixtures.layout import Layout, layout_of
 from mixtures.tokenizer import Tokenizer, open_tokenizer
+from mixtures.tokenizer_layout import Layout, layout_of
 from mixtures.verdict import read_verdict, verdict_path
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
