@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 REQUIRED = (
     "ray",
+    "psutil",
     "numpy",
     "pyarrow",
     "numba",
@@ -73,13 +72,8 @@ def _machine(folder: Path) -> Iterator[Finding]:
     version = platform.python_version()
     yield _judge("python", sys.version_info >= (3, 11), version, "needs 3.11 or newer")
     yield Finding("cores", "ok", f"{os.cpu_count()}")
-    memory = psutil.virtual_memory()
-    yield _judge(
-        "memory",
-        memory.total >= MIN_MEMORY_BYTES,
-        _gib(memory.available) + " free of " + _gib(memory.total),
-        "needs 4 GiB",
-    )
+    if importlib.util.find_spec("psutil"):
+        yield _memory()
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     yield _judge(
@@ -95,6 +89,14 @@ def _machine(folder: Path) -> Iterator[Finding]:
             f"{_gib(shm)} free at /dev/shm",
             "Ray wants 256 MiB; in a container give --shm-size",
         )
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    free = f"{_gib(memory.available)} free of {_gib(memory.total)}"
+    return _judge("memory", memory.total >= MIN_MEMORY_BYTES, free, "needs 4 GiB")
 
 
 def _parts() -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 import builtins
 import json
+import sys
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_a_missing_part_is_a_problem_where_it_is_required(tmp_path, monkeypatch,
     found = states(tmp_path)
     assert found[name].state == state
     assert is_fit(list(found.values())) == (state == "missing" or found["disk"].state == "problem")
+
+
+def test_a_missing_psutil_is_named_like_any_part(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setattr(doctor, "_version", lambda asked: None if asked == "psutil" else "1")
+    found = states(tmp_path)
+    assert found["psutil"].state == "problem"
+    assert "memory" not in found
 
 
 def test_a_torch_that_cannot_be_imported_ends_nothing(tmp_path, monkeypatch):
