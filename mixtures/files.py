@@ -1,12 +1,15 @@
-"""Writing files that are seen whole or not at all."""
+"""Writing files that are seen whole or not at all, and telling cheaply whether one has changed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+_END_BYTES: Final = 1 << 20
 
 
 @contextmanager
@@ -32,3 +35,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def ends_digest(path: Path) -> tuple[int, str]:
+    """Size of a file, and BLAKE2b-128 of size, first and last MiB: of a hundred thousand shards none is read whole."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.blake2b(size.to_bytes(8, "little") + file.read(_END_BYTES), digest_size=16)
+        file.seek(max(0, size - _END_BYTES))
+        digest.update(file.read(_END_BYTES))
+    return size, digest.hexdigest()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import numpy as np
 
@@ -18,11 +17,9 @@ from mixtures.decontamination.hits import Verdict, hits_path, write_hits
 from mixtures.document_index import IndexDraft, UrlKey, documents_path, url_key
 from mixtures.documents import REPEATED, Batch, columns_of, read_documents
 from mixtures.errors import InputError, TokenizerError
-from mixtures.files import written_whole
+from mixtures.files import ends_digest, written_whole
 from mixtures.tokenizer import Ids, Tokenizer, open_tokenizer
 from mixtures.tokens import HEADER, VERSION, Header
-
-_END_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,22 +83,12 @@ def tokenize_shard(job: TokenizeJob) -> ShardReport:
 
 def fingerprint(job: TokenizeJob) -> str:
     """BLAKE2b-128, as hex digits, of all that decides the job's output."""
-    source = _source_digest(job.source)
+    _, source = ends_digest(job.source)
     rules = job.rules
     key = f"{rules.url_key.__module__}.{rules.url_key.__qualname__}"
     parts = [VERSION, job.tokenizer_digest, job.source.name, source, rules.text_column, rules.id_column, key]
     parts += [rules.decontamination.fingerprint()] if rules.decontamination else []
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
-def _source_digest(path: Path) -> str:
-    """Digest of a file's size, first and last MiB: to go on with a hundred thousand shards, none is read again."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = hashlib.blake2b(size.to_bytes(8, "little") + file.read(_END_BYTES), digest_size=16)
-        file.seek(max(0, size - _END_BYTES))
-        digest.update(file.read(_END_BYTES))
-    return digest.hexdigest()
 
 
 class _Draft:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from mixtures.errors import InputError
+from mixtures.files import ends_digest
 
-_PROBE_BYTES: Final = 1 << 20
 _ARCHIVES: Final = {".7z": "7z x", ".rar": "unrar x", ".zip": "unzip"}
 
 
@@ -123,23 +123,14 @@ def _describe(name: str, path: Path) -> Source:
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{str(path)!r}: the name is not UTF-8; rename it") from error
-    size, digest = _folder_digest(path) if path.is_dir() else _file_digest(path)
+    size, digest = _folder_digest(path) if path.is_dir() else ends_digest(path)
     return Source(path=str(path), name=name, size=size, digest=digest)
-
-
-def _file_digest(path: Path) -> tuple[int, str]:
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        first = stream.read(_PROBE_BYTES)
-        stream.seek(max(0, size - _PROBE_BYTES))
-        last = stream.read(_PROBE_BYTES)
-    return size, hashlib.blake2b(size.to_bytes(8, "little") + first + last, digest_size=16).hexdigest()
 
 
 def _folder_digest(folder: Path) -> tuple[int, str]:
     total, state = 0, hashlib.blake2b(digest_size=16)
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        size, digest = _file_digest(file)
+        size, digest = ends_digest(file)
         state.update(f"{file.relative_to(folder).as_posix()}\0{digest}\0".encode("utf-8", "surrogateescape"))
         total += size
     return total, state.hexdigest()
