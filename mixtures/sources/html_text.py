@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any, Final
 
 from lxml import etree, html  # type: ignore[import-untyped]
@@ -18,6 +19,7 @@ _BLOCKS: Final = frozenset(
 _SILENT: Final = frozenset(["script", "style", "head", "template"])
 _HEADINGS: Final = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 _SPACE: Final = re.compile(r"[ \t\r\n\f]+")
+_TOO_DEEP: Final = "Excessive depth"  # more than 256 elements within each other: libxml2 gives up the rest
 _NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -26,11 +28,19 @@ def html_text(fragment: str) -> str:
     fragment = _NOT_IN_XML.sub("", fragment)
     if not fragment.strip():
         return ""
+    parser = html.HTMLParser()
     try:
-        root = html.fragment_fromstring(fragment, create_parent="div")
+        root = html.fragment_fromstring(fragment, create_parent="div", parser=parser)
     except (etree.ParserError, ValueError):
         return _SPACE.sub(" ", fragment).strip()
+    if any(error.message.startswith(_TOO_DEEP) for error in parser.error_log):
+        return _without_tags(fragment)
     return "\n\n".join(_blocks(root))
+
+
+def _without_tags(fragment: str) -> str:
+    """The text of elements within each other so deep that they are not followed, on one line."""
+    return " ".join(unescape(re.sub(r"<[/!a-zA-Z][^>]*>", " ", fragment)).split())
 
 
 def _blocks(element: Any) -> list[str]:

@@ -11,7 +11,7 @@ from lxml import etree, html  # type: ignore[import-untyped]
 def visible_text(page: str) -> str:
     """Text outside of scripts, styles, comments and the head, blanks put together."""
     try:
-        root = html.document_fromstring(page.encode(), parser=html.HTMLParser(encoding="utf-8"))
+        root = html.document_fromstring(page.encode(), parser=html.HTMLParser(encoding="utf-8", huge_tree=True))
     except (etree.ParserError, ValueError):
         return ""
     etree.strip_elements(root, "script", "style", "head", "noscript", "template", etree.Comment, with_tail=False)
