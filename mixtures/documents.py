@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,17 @@ JSON_COLUMNS: Final = pa.schema(
     ]
 )
 """What is kept of a JSON line beside its text."""
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)  # type: ignore[no-any-return]
+
+
+_TYPES: Final[dict[str, tuple[Callable[[pa.DataType], bool], str]]] = {
+    "url": (_is_text, "text"),
+    REPEATED: (pa.types.is_integer, "whole numbers of bytes"),
+}
+"""What columns of parquet have to be that are read here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,14 @@ def columns_of(path: Path, *, text_column: str = "text") -> pa.Schema:
         schema = parquet.read_schema(path).remove_metadata()
     except (pa.ArrowException, OSError) as error:
         raise _broken(path, error) from error
+    for name, (fits, wanted) in _TYPES.items():
+        kind = schema.field(name).type if name in schema.names else pa.null()
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not fits(kind) and not pa.types.is_null(kind):
+            raise InputError(
+                f"{path}: column {name!r} is {kind}, and has to be {wanted}; convert it, or bring the file into the "
+                "document schema first (`falconmix import plain`)"
+            )
     return pa.schema([field for field in schema if field.name != text_column])
 
 
@@ -146,7 +165,7 @@ def _kept(path: Path, number: int, row: dict[str, Any]) -> dict[str, Any]:
     """Values under known names, as far as they are of the type that the name stands for."""
     kept = dict[str, Any]()
     for field in JSON_COLUMNS:
-        value = row.get(field.name)
+        value = row.get("license") if field.name == "licence" and row.get("licence") is None else row.get(field.name)
         if isinstance(value, str) and field.type == pa.string():
             kept[field.name] = without_surrogates(value)
         elif isinstance(value, int) and not isinstance(value, bool) and field.type != pa.string():

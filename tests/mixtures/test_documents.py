@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mixtures.documents import read_documents, shard_stem
+from mixtures.documents import columns_of, read_documents, shard_stem
 from mixtures.errors import InputError
 
 
@@ -38,6 +38,44 @@ def test_parquet_refusals(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"p\.parquet: not a whole parquet file"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("url", pa.array([7]), r"p\.parquet: column 'url' is int64, and has to be text; convert it, or bring"),
+        (
+            "repeated_prefix",
+            pa.array([1.0]),
+            r"column 'repeated_prefix' is double, and has to be whole numbers of bytes",
+        ),
+    ],
+)
+def test_columns_of_another_type_are_refused(name: str, values: pa.Array, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    parquet.write_table(pa.table({"id": ["a"], "text": ["x"], name: values}), path)
+    with pytest.raises(InputError, match=message):
+        columns_of(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        (pa.array(["u"], pa.large_string()), pa.array([1], pa.int32())),
+        (pa.array(["u"]).dictionary_encode(), pa.array([1], pa.uint64())),
+        (pa.nulls(1), pa.nulls(1)),
+    ],
+)
+def test_other_types_of_text_and_of_whole_numbers_are_taken(url: pa.Array, prefix: pa.Array, tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    parquet.write_table(pa.table({"id": ["a"], "text": ["x"], "url": url, "repeated_prefix": prefix}), path)
+    assert columns_of(path).names == ["id", "url", "repeated_prefix"]
+
+
+def test_a_licence_is_kept_however_it_is_spelt(write_jsonl: Callable[..., Path], tmp_path: Path) -> None:
+    rows = [{"text": "a", "license": "MIT"}, {"text": "b", "licence": "CC0", "license": "MIT"}, {"text": "c"}]
+    (batch,) = read_documents(write_jsonl(tmp_path / "d.jsonl", rows))
+    assert batch.column("licence") == ["MIT", "CC0", None]
 
 
 def test_json_lines(write_jsonl: Callable[..., Path], tmp_path: Path) -> None:
