@@ -62,13 +62,14 @@ def articles(lines: Iterable[str], piece: Piece) -> Iterator[Row | Dropped]:
     said: dict[str, Any] | None = None
     text: list[str] = []
     n_chars = 0
+    outside = False
     for number, line in enumerate(lines, 1):
         place = f"{piece.source.name}, line {number}"
         if found := _OPEN.fullmatch(line):
             if said is not None:
                 yield Dropped(reason="article without its end", place=said["place"], damaged=True)
             said = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(found[1])} | {"place": place}
-            text, n_chars = [], 0
+            text, n_chars, outside = [], 0, False
         elif line.strip() == "</doc>" and said is not None:
             yield Row(said["place"], {**said, "text": "".join(text)})
             said = None
@@ -77,7 +78,10 @@ def articles(lines: Iterable[str], piece: Piece) -> Iterator[Row | Dropped]:
             n_chars += len(line)
             if n_chars > _MAX_ARTICLE_CHARS:
                 yield Dropped(reason="article without its end", place=said["place"], damaged=True)
-                said = None
+                said, outside = None, True
+        elif line.strip() and not outside:
+            yield Dropped(reason="text outside of articles", place=place, damaged=True)
+            outside = True
     if said is not None:
         yield Dropped(reason="article without its end", place=said["place"], damaged=True)
 

@@ -26,6 +26,7 @@ from mixtures.sources.template import check_template, fill
 QUESTION: Final = "1"
 ANSWER: Final = "2"
 _CHUNK: Final = 1 << 20
+_HEAD_BYTES: Final = 4096
 _MAX_ROW_BYTES: Final = 64 << 20
 _ROW: Final = re.compile(rb"<row[\s/>]")
 _ILLEGAL: Final = re.compile(rb"&#(?:x(?:0*(?:[0-8bcefBCEF]|1[0-9a-fA-F]))|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));")
@@ -64,9 +65,23 @@ class StackExchangeOptions:
 
 
 def check(sources: Sequence[Source], options: StackExchangeOptions) -> None:
-    """Raise InputError for a dump of which nobody says which site it is of."""
+    """Raise InputError for a dump of which nobody says which site it is of, and for what is none."""
     for source in sources:
         _site(source, options)
+        _check_beginning(source)
+
+
+def _check_beginning(source: Source) -> None:
+    try:
+        with open_unpacked(Piece(source=source).path) as stream:
+            head = stream.read(_HEAD_BYTES)
+    except Unreadable:
+        return  # reading it tells
+    if head.strip() and b"<posts" not in head and not _ROW.search(head):
+        raise InputError(
+            f"{source.path}: neither <posts> nor a <row …> in its beginning; give a Posts.xml as Stack Exchange dumps "
+            "it, in UTF-8 (from UTF-16: `iconv -f UTF-16 -t UTF-8`)"
+        )
 
 
 def keyed(piece: Piece, options: StackExchangeOptions) -> Iterator[Keyed | Dropped]:

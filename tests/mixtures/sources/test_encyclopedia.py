@@ -2,6 +2,8 @@
 
 import bz2
 
+import pytest
+
 from tests.mixtures.sources.imports import imported, write_lines
 
 BODY = "Der Apfel ist eine Frucht. " * 10
@@ -61,3 +63,11 @@ def test_an_article_that_never_ends_is_bounded(tmp_path, monkeypatch):
     report, (document,) = imported("encyclopedia", path, tmp_path / "out")
     assert (document["title"], document["source"]) == ("B", "encyclopedia")
     assert report["counts"]["damaged"] == {"article without its end": 1}
+
+
+@pytest.mark.parametrize("content", ["Apples\nare fruit.\n".encode("utf-16"), b"Apples\n\nare fruit.\n"])
+def test_a_file_without_any_article_is_damaged(content, tmp_path):
+    (tmp_path / "wiki_00").write_bytes(content)
+    report, _ = imported("encyclopedia", tmp_path / "wiki_00", tmp_path / "out")
+    assert report["counts"]["damaged"] == {"text outside of articles": 1}
+    assert report["counts"]["examples"] == ["wiki_00, line 1: text outside of articles"]

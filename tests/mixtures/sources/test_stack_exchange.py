@@ -111,6 +111,23 @@ def test_a_site_is_told_by_the_recipe_the_folder_or_the_file():
         site("/dumps/Posts.xml")
 
 
+@pytest.mark.parametrize("head", ["\ufeff".encode("utf-16-le"), b"no xml"])
+def test_a_file_that_is_no_dump_in_utf_8_is_refused(head, samples, tmp_path):
+    path = tmp_path / SITE / "Posts.xml"
+    path.parent.mkdir()
+    path.write_bytes(head + (samples / SITE / "Posts.xml").read_text(encoding="utf-8").encode("utf-16-le"))
+    with pytest.raises(InputError, match=r"Posts\.xml: neither <posts> nor a <row …> in its beginning; .* UTF-8"):
+        imported("stackexchange", path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_dump_has_no_records(tmp_path):
+    path = tmp_path / SITE / "Posts.xml"
+    path.parent.mkdir()
+    path.write_text('<?xml version="1.0" encoding="utf-8"?>\n<posts>\n</posts>\n')
+    assert imported("stackexchange", path, tmp_path / "out")[0]["counts"]["records"] == 0
+
+
 def piece_source(path):
     from mixtures.sources.inputs import Source
 
