@@ -7,10 +7,12 @@ of single papers, and folders: one with .tex files in it is a paper, or, where f
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final, Literal, cast
@@ -155,6 +157,7 @@ def _title(source: str, macros: dict[str, Macro]) -> str:
 
 def _archive(piece: Piece, max_bytes: int) -> Iterator[Paper | Dropped]:
     loose: Files = {}
+    others: Counter[str] = Counter()
     try:
         with piece.path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
@@ -162,16 +165,22 @@ def _archive(piece: Piece, max_bytes: int) -> Iterator[Paper | Dropped]:
                 if content is None:
                     continue
                 name = _whole(member.name)
-                if name.endswith(".gz"):
+                ending = PurePosixPath(name).suffix.lower()
+                if ending == ".gz":
                     yield _packed(_stem(name), content, max_bytes)
-                elif name.endswith(".pdf"):
-                    yield Dropped(reason="only a PDF")
-                elif name.endswith(_TEX) and member.size <= max_bytes:
+                elif ending not in _TEX:
+                    others["only a PDF" if ending == ".pdf" else "neither LaTeX nor a PDF"] += 1
+                elif member.size <= max_bytes:
                     loose[name] = content.read()
+                else:
+                    yield Dropped(reason="paper larger than max_paper_bytes", place=name, damaged=True)
     except (tarfile.TarError, *Unreadable) as error:
         yield cannot_go_on(piece, 0, error)
-    if loose:
-        yield Paper(name=_stem(piece.path.name), files=loose)
+    loose = _in_one_folder(loose)
+    yield from _loose(_stem(piece.path.name), loose)
+    if not loose or _numbered(loose):  # else these are the paper's own: figures, styles
+        for reason, records in sorted(others.items()):
+            yield Dropped(reason=reason, records=records)
 
 
 def _packed(name: str, content: IO[bytes], max_bytes: int) -> Paper | Dropped:
@@ -192,7 +201,7 @@ def _unpacked(name: str, stream: IO[bytes], max_bytes: int) -> Paper | Dropped:
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
-                file = archive.extractfile(member) if member.isfile() and member.name.lower().endswith(_TEX) else None
+                file = archive.extractfile(member) if member.isfile() and _may_be_tex(member.name) else None
                 if file is not None:
                     files[_whole(member.name).removeprefix("./")] = file.read()
     except (tarfile.TarError, *Unreadable):
@@ -211,13 +220,32 @@ def _is_tar(content: bytes) -> bool:
 
 def _folder(folder: Path) -> Iterator[Paper]:
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _TEX and file.is_file())
-    files = {_whole(file.relative_to(folder).as_posix()): file.read_bytes() for file in found}
-    numbered = [name for name in files if "/" not in name and _is_number(PurePosixPath(name).stem)]
-    rest = {name: content for name, content in files.items() if name not in numbered}
-    for name in numbered:
-        yield Paper(name=PurePosixPath(name).stem, files={**rest, name: files[name]})
+    yield from _loose(folder.name, {_whole(file.relative_to(folder).as_posix()): file.read_bytes() for file in found})
+
+
+def _loose(name: str, files: Files) -> Iterator[Paper]:
+    """The papers of files that lie together: one for each that bears arXiv's number, else one called `name`."""
+    numbered = _numbered(files)
+    rest = {file: content for file, content in files.items() if file not in numbered}
+    for file in numbered:
+        yield Paper(name=PurePosixPath(file).stem, files={**rest, file: files[file]})
     if rest and not numbered:
-        yield Paper(name=folder.name, files=rest)
+        yield Paper(name=name, files=rest)
+
+
+def _numbered(files: Iterable[str]) -> list[str]:
+    return [name for name in files if "/" not in name and _is_number(PurePosixPath(name).stem)]
+
+
+def _in_one_folder(files: Files) -> Files:
+    """The files by their names below the folder that all lie in."""
+    folder = os.path.commonpath([PurePosixPath(name).parent for name in files]) if files else ""
+    return {PurePosixPath(name).relative_to(folder).as_posix(): content for name, content in files.items()}
+
+
+def _may_be_tex(name: str) -> bool:
+    """Older papers have files without an ending, too."""
+    return PurePosixPath(name).suffix.lower() in ("", *_TEX)
 
 
 def _is_paper(folder: Path) -> bool:

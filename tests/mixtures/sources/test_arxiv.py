@@ -107,6 +107,39 @@ def test_an_archive_of_arxiv(sample_files, tmp_path):
     assert counts["records"] == 7
 
 
+def test_members_of_an_archive_that_are_no_papers_are_counted(tmp_path):
+    members = {
+        "2301/2301.00001.gz": packed(PAPER),
+        "2301/2301.00002.PDF": b"%PDF-1.5",
+        "2301/2301.00003.ps": b"%!PS",
+        "2301/2301.00004.html": b"<p>",
+        "2301/2301.00005.TEX": PAPER.encode(),
+        "2301/2301.00006.tex": PAPER.encode(),
+        "2301/2301.00007.tex": PAPER.encode() + b" " * 2000,
+    }
+    path = archive_of(tmp_path / "arXiv_src_2301_001.tar", members)
+    report, documents = imported("arxiv", path, tmp_path / "out", SHORT, "max_paper_bytes=2000")
+    assert sorted(document["url"][-1] for document in documents) == ["1", "5", "6"]
+    assert report["counts"]["dropped"] == {"neither LaTeX nor a PDF": 2, "only a PDF": 1}
+    assert report["counts"]["damaged"] == {"paper larger than max_paper_bytes": 1}
+    assert report["counts"]["records"] == 7
+
+
+def test_a_tar_of_one_paper_has_figures_that_are_no_records(tmp_path):
+    members = {"ms/main.tex": PAPER.replace("Some", "\\input{part}Some").encode(), "ms/part.tex": b"More. "}
+    path = archive_of(tmp_path / "mine.tar", {**members, "ms/a.eps": b"%!PS", "ms/b.pdf": b"%PDF-1.5"})
+    report, (document,) = imported("arxiv", path, tmp_path / "out", SHORT)
+    assert document["text"] == "# T\n\nMore. Some text here."
+    assert report["counts"]["records"] == 1
+
+
+def test_a_paper_may_have_files_without_an_ending(tmp_path):
+    files = {"paper": PAPER.replace("Some", "\\input part Some"), "part": "More. ", "README": "no TeX"}
+    (tmp_path / "hep-th9901001.gz").write_bytes(packed(files))
+    _, (document,) = imported("arxiv", tmp_path / "hep-th9901001.gz", tmp_path / "out", SHORT)
+    assert document["text"] == "# T\n\nMore. Some text here."
+
+
 def test_a_tar_without_magic_bytes_is_one(tmp_path):
     files = {"ms.tex": PAPER.replace("Some", "\\input{part}Some"), "part.tex": "More. "}
     tar = bytearray(gzip.decompress(packed(files)))
