@@ -48,6 +48,10 @@ MEASURES: Final[Mapping[str, Callable[[str], float]]] = {
 }
 
 
+_TAG: Final = re.compile(r"<(reponame|filename|gh_stars)>([^<>\n]*)")
+_TAGS: Final = re.compile(rf"(?:{_TAG.pattern})+\n?")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """A bound on a measure; `source` says whose it is."""
@@ -150,9 +154,10 @@ def documents(found: Iterator[Row | Dropped], options: CodeOptions) -> Iterator[
 
 def _document(row: Row, options: CodeOptions) -> Document | Dropped:
     said = {what: first_value(row.values, names) for what, names in COLUMNS.items()}
-    text, path = said["content"], str(said["path"] or "")
-    if not isinstance(text, str):
+    if not isinstance(said["content"], str):
         return Dropped(reason="no text", place=row.place, damaged=True)
+    text, tags = _untagged(said["content"])
+    path = str(said["path"] or tags.get("filename") or "")
     language = _language(said, path)
     licences = _licences(said)
     reason = (
@@ -163,7 +168,7 @@ def _document(row: Row, options: CodeOptions) -> Document | Dropped:
     )
     if reason:
         return Dropped(reason=reason)
-    repository = str(said["repository"] or "")
+    repository = str(said["repository"] or tags.get("reponame") or "")
     return Document(
         key=(repository, path, str(said["digest"] or _digest(text))),
         text=text,
@@ -173,6 +178,12 @@ def _document(row: Row, options: CodeOptions) -> Document | Dropped:
         licence="; ".join(licences) or None,
         code_language=language or _other(said),
     )
+
+
+def _untagged(text: str) -> tuple[str, dict[str, str]]:
+    """A file without the tags that StarCoderData puts in front of some, and what these say."""
+    found = _TAGS.match(text)
+    return (text[found.end() :], dict(_TAG.findall(found[0]))) if found else (text, {})
 
 
 def _language(said: Mapping[str, Any], path: str) -> str | None:

@@ -179,3 +179,13 @@ def test_rows_without_text_are_damaged_and_sets_without_code_refused(tmp_path):
     write_lines(path, [{"body": "x"}])
     with pytest.raises(InputError, match=r"no column of code \(content, code, text\); it has body"):
         imported("code", path, tmp_path / "out2")
+
+
+def test_tags_in_front_of_a_file_become_its_fields():
+    row = {"id": 1, "content": f"<reponame>someone/shapes<filename>src/area.py<gh_stars>1-10\n{CODE}"}
+    document = decided(row, options_of("code", "without_licence=keep"))
+    assert (document.text, document.title, document.code_language) == (CODE, "src/area.py", "python")
+    assert document.url == "https://github.com/someone/shapes/blob/HEAD/src/area.py"
+    assert decided(stack_row(content=f"<filename>x.py\n{CODE}")).title == "src/area.py"
+    assert decided(stack_row(content=f"<gh_stars>0\n{CODE}")).text == CODE
+    assert decided(stack_row(content=f"{CODE}# <filename>x\n")).text == f"{CODE}# <filename>x\n"
