@@ -79,16 +79,20 @@ def keyed(piece: Piece, options: ConversationOptions) -> Iterator[Keyed | Droppe
                     yield found
                 else:
                     group, message = found
-                    yield (options.source or group[0], group[1]), asdict(message)
+                    yield (options.source, *group) if options.source else group, asdict(message)
         else:
             yield row
 
 
 def grouped(group: tuple[str, ...], found: list[dict[str, Any]], options: ConversationOptions) -> Iterator[Item]:
     """The threads of one conversation."""
-    told = {record["id"]: Message(**record) for record in reversed(found)}
-    if len(told) < len(found):
-        yield Dropped(reason="same message again", records=len(found) - len(told))
+    told: dict[str, Message] = {}
+    for message in (Message(**record) for record in found):
+        first = told.setdefault(message.id, message)
+        if first.text != message.text:
+            yield Dropped(reason="another message of the same thread and id (of another forum, or edited)")
+        elif first is not message:
+            yield Dropped(reason="same message again")
     kept = []
     for message in told.values():
         if reason := _against(message, options):
@@ -133,7 +137,7 @@ def _document(group: tuple[str, ...], path: Path, n_told: int, options: Conversa
         source=group[0],
         url=last.url,
         title=path[0].title or None,
-        licence=options.licence,
+        licence="; ".join(sorted({message.licence for message in path} - {""})) or options.licence,
         language=path[0].language if len({message.language for message in path}) == 1 else None,
         repeated_prefix=len(prefix.encode()),
         records=len(path) - n_told,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mixtures.sources.document import Dropped
@@ -13,7 +13,8 @@ from mixtures.sources.threads import Message
 COMMENT: Final = "t1_"
 SUBMISSION: Final = "t3_"
 SOURCE: Final = "conversations"
-"""Source of messages that do not come from Reddit; the same for all inputs, as a conversation may lie in several."""
+"""Source of messages that do not come from Reddit, before their forum's name; no input's, as a conversation may lie in
+several."""
 NO_MESSAGE: Final = "no message: no id, text and thread under the names of `fields`"
 
 
@@ -24,6 +25,7 @@ class Fields:
     id: tuple[str, ...]
     parent: tuple[str, ...]
     tree: tuple[str, ...]
+    forum: tuple[str, ...]
     author: tuple[str, ...]
     role: tuple[str, ...]
     text: tuple[str, ...]
@@ -31,6 +33,7 @@ class Fields:
     score: tuple[str, ...]
     rank: tuple[str, ...]
     language: tuple[str, ...]
+    licence: tuple[str, ...]
     replies: tuple[str, ...]
     turns: tuple[str, ...]
     root: tuple[str, ...]
@@ -53,7 +56,13 @@ Found = tuple[tuple[str, str], Message]
 
 
 def messages(row: Row, fields: Fields) -> Iterator[Found | Dropped]:
-    """The messages of a row."""
+    """The messages of a row; a licence that the row states is that of all of them."""
+    licence = _text(first_value(row.values, fields.licence))
+    for found in _messages(row, fields):
+        yield found if isinstance(found, Dropped) else (found[0], replace(found[1], licence=licence))
+
+
+def _messages(row: Row, fields: Fields) -> Iterator[Found | Dropped]:
     values = row.values
     if "body" in values and "link_id" in values:
         yield _comment(row)
@@ -126,15 +135,17 @@ def _tree(row: Row, fields: Fields) -> Iterator[Found | Dropped]:
     nested = root if isinstance(root, dict) else values
     turns = first_value(values, fields.turns)
     tree = _text(first_value(values, fields.tree))
+    forum = _text(first_value(values, fields.forum))
+    source = f"{SOURCE}/{forum}" if forum else SOURCE
     if isinstance(turns, list) and turns:
-        yield from _turns(turns, row, fields, (SOURCE, tree or _text(first_value(values, fields.id)) or row.place))
+        yield from _turns(turns, row, fields, (source, tree or _text(first_value(values, fields.id)) or row.place))
         return
     number, parent = _text(first_value(nested, fields.id)), _text(first_value(nested, fields.parent))
     tree = tree or ("" if parent else number)
     if nested is values and not tree:
         yield Dropped(reason=NO_MESSAGE, place=row.place, damaged=True)
         return
-    yield from _nested(nested, row, fields, (SOURCE, tree or row.place), parent)
+    yield from _nested(nested, row, fields, (source, tree or row.place), parent)
 
 
 def _turns(turns: Sequence[Any], row: Row, fields: Fields, group: tuple[str, str]) -> Iterator[Found | Dropped]:

@@ -26,6 +26,7 @@ class Message:
     score: int = 0
     language: str | None = None
     url: str = ""
+    licence: str = ""
 
 
 @dataclass(kw_only=True)

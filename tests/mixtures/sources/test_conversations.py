@@ -98,6 +98,48 @@ def test_lists_of_turns_and_nested_replies(row, tmp_path):
     assert report["counts"]["records"] == 2
 
 
+def forums():
+    """The same numbers in two forums."""
+    return [
+        {"forum": forum, "thread_id": 1, "id": number, "parent_id": number - 1 or None, "text": f"{forum} {number}"}
+        for forum in ("bread", "soil")
+        for number in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("settings", [(), ("source=mine",)])
+def test_threads_with_one_number_in_two_forums_are_two(settings, tmp_path):
+    report, documents = imported(
+        "conversations", write_lines(tmp_path / "a.jsonl", forums()), tmp_path / "out", *settings
+    )
+    assert sorted(document["text"] for document in documents) == [
+        "Speaker 1: bread 1\nSpeaker 2: bread 2",
+        "Speaker 1: soil 1\nSpeaker 2: soil 2",
+    ]
+    sources = {"mine"} if settings else {"conversations/bread", "conversations/soil"}
+    assert {document["source"] for document in documents} == sources
+    assert len({document["id"] for document in documents}) == 2
+    assert report["counts"]["dropped"] == {}
+
+
+def test_where_no_forum_is_named_other_messages_of_the_same_ids_are_counted_apart_from_copies(tmp_path):
+    rows = [{name: value for name, value in row.items() if name != "forum"} for row in forums()]
+    path = write_lines(tmp_path / "a.jsonl", [*rows, rows[0]])
+    report, _ = imported("conversations", path, tmp_path / "out")
+    assert report["counts"]["dropped"] == {
+        "another message of the same thread and id (of another forum, or edited)": 2,
+        "same message again": 1,
+    }
+
+
+def test_licences_of_rows_are_kept(tmp_path):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    rows = [{"id": "a", "messages": turns, "license": "CC0"}, {"id": "b", "messages": turns}]
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    _, documents = imported("conversations", path, tmp_path / "out", "licence=MIT")
+    assert {document["licence"] for document in documents} == {"CC0", "MIT"}
+
+
 def test_the_format_is_the_recipes(samples, tmp_path):
     settings = (
         "format={turn: '<{speaker}> {text}', titled_turn: \"# {title}\\n<{speaker}> {text}\", between_turns: ' | '}",
