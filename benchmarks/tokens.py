@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from given import files_of
-from mixtures.equality import prove
+from mixtures.fast_bpe.equality import prove
 from mixtures.tokenizer import Tokenizer, open_tokenizer, with_verdict
 
 GOAL = 8.0

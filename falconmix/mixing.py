@@ -88,8 +88,8 @@ def _tokenize(options: argparse.Namespace) -> int:
 
 def _settle(tokenizer: Tokenizer, installed: Path, jobs: list[TokenizeJob]) -> None:
     """Prove, where that is worth its time, that the fast engine gives the same ids; workers read the verdict."""
-    from mixtures.equality import settle
-    from mixtures.verdict import read_verdict
+    from mixtures.fast_bpe.equality import settle
+    from mixtures.fast_bpe.verdict import read_verdict
 
     known = read_verdict(installed, tokenizer.digest) is not None
     if known or sum(job.source.stat().st_size for job in jobs) < PROOF_WORTH_BYTES:

@@ -7,8 +7,7 @@ its order          schedule, interleave (components), permute (windows)
 its sequences      stream, supply, run, windows, assemble; roots, remote, file_cache (where the files lie)
 token files        tokens, document_index, columns, catalogue
 making them        documents, tokenization, shards
-tokenizers         tokenizer; tokenizer_layout, byte_level, byte_pairs, code_points; equality, verdict (that the
-                   ids are the same)
+tokenizers         tokenizer; fast_bpe/ (several times faster, and the proof that the ids are the same)
 plans              planning, plans, selection, best_fit (what training looks up); holdings, demand, plan,
                    plan_warnings, plan_charts, plan_page, estimate
 lineage            trace, certificate

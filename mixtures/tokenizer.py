@@ -2,7 +2,7 @@
 
 Special strings inside a document (`<|endoftext|>`, `>>QUESTION<<`) are ordinary text. Ids are those of Hugging Face's
 library, which is imported when a tokenizer is opened; where a verdict beside the tokenizer.json says that the fast
-engine gives the same ones (`mixtures.equality`), that one serves. Reading token files needs neither.
+engine gives the same ones (`mixtures.fast_bpe.equality`), that one serves. Reading token files needs neither.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import TokenizerError
-from mixtures.tokenizer_layout import Coverage, coverage_of, layout_of
-from mixtures.verdict import Verdict, read_verdict
+from mixtures.fast_bpe.tokenizer_layout import Coverage, coverage_of, layout_of
+from mixtures.fast_bpe.verdict import Verdict, read_verdict
 
 if TYPE_CHECKING:
-    from mixtures.byte_level import ByteLevelBpe
+    from mixtures.fast_bpe.byte_level import ByteLevelBpe
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -64,7 +64,7 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         """Ids of each text, without an end-of-document token."""
         if self.fast is not None:
-            from mixtures.byte_level import rows
+            from mixtures.fast_bpe.byte_level import rows
 
             return [row for ids, ends in self.fast.encode(texts) for row in rows(ids.astype(self.dtype), ends)]
         encodings = self.engine.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -93,7 +93,7 @@ class Tokenizer:
 def open_tokenizer(name_or_file: str | Path) -> Tokenizer:
     """Open a tokenizer.json, or a tokenizer of the Hugging Face Hub by its name. Raises TokenizerError.
 
-    It has the fast engine where a verdict that allows it lies beside the file; `mixtures.equality.settle` makes one.
+    It has the fast engine where a verdict that allows it lies beside the file; `fast_bpe.equality.settle` makes one.
     """
     path = Path(name_or_file)
     if path.is_dir():
@@ -111,8 +111,8 @@ def with_verdict(tokenizer: Tokenizer, verdict: Verdict) -> Tokenizer:
     """The tokenizer, with the fast engine if a verdict on it says so."""
     if not verdict.equal:
         return tokenizer
-    from mixtures.byte_level import ByteLevelBpe, model_of
-    from mixtures.code_points import CodePoints
+    from mixtures.fast_bpe.byte_level import ByteLevelBpe, model_of
+    from mixtures.fast_bpe.code_points import CodePoints
 
     content = json.loads(tokenizer.content)
     points = CodePoints.of_ranges(verdict.ranges, verdict.numeric_bytes)

@@ -44,7 +44,9 @@ def test_the_import_name_is_this_projects_own(name, repository):
     assert Path(file).resolve() == repository / name / "__init__.py"
 
 
-@pytest.mark.parametrize("room", ["mixtures", "trainer", "trainer.plan"])
+@pytest.mark.parametrize(
+    "room", ["mixtures", "mixtures.decontamination", "mixtures.fast_bpe", "trainer", "trainer.plan"]
+)
 def test_a_room_names_its_modules(room, repository):
     modules = {file.stem for file in (repository / room.replace(".", "/")).glob("*.py")} - {"__init__"}
     assert modules - set(re.findall(r"\w+", importlib.import_module(room).__doc__)) == set()

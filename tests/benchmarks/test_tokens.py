@@ -8,9 +8,9 @@ import pytest
 
 import render
 import tokens
-from mixtures.equality import code_points
+from mixtures.fast_bpe.equality import code_points
+from mixtures.fast_bpe.verdict import Verdict
 from mixtures.tokenizer import open_tokenizer, train_bpe
-from mixtures.verdict import Verdict
 
 TEXTS = ["The potter wedges the clay, ½ of it <|endoftext|>", "über 12345 Töpfe", ""] * 10
 

@@ -4,7 +4,7 @@ tokenizer = settle(open_tokenizer(path), path)     # proves once, and keeps the 
 
 What is shown, in this order (docs/decisions/0028-identical-ids.md):
 
-1. The tokenizer has nothing but what the kernels do (`mixtures.tokenizer_layout.layout_of`).
+1. The tokenizer has nothing but what the kernels do (`tokenizer_layout.layout_of`).
 2. The kernels' tables are those of the file: every merge with its rank and what it makes, and none of 200,000
    other pairs; every byte's token.
 3. Both cut texts into the same pieces: the library is given a model of two tokens for each byte, one for the first of a
@@ -30,12 +30,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from mixtures.byte_level import ByteLevelBpe, byte_flags_of, classes_of, model_of, rows
-from mixtures.byte_pairs import Bytes, Model, cut, ranks_of
-from mixtures.code_points import CodePoints, characters, probe
+from mixtures.fast_bpe.byte_level import ByteLevelBpe, byte_flags_of, classes_of, model_of, rows
+from mixtures.fast_bpe.byte_pairs import Bytes, Model, cut, ranks_of
+from mixtures.fast_bpe.code_points import CodePoints, characters, probe
+from mixtures.fast_bpe.tokenizer_layout import Parsed, UnsuitedError, alphabet, layout_of, merges_of
+from mixtures.fast_bpe.verdict import Verdict, engine_digest, library_version, read_verdict, write_verdict
 from mixtures.tokenizer import Tokenizer, with_verdict
-from mixtures.tokenizer_layout import Parsed, UnsuitedError, alphabet, layout_of, merges_of
-from mixtures.verdict import Verdict, engine_digest, library_version, read_verdict, write_verdict
 
 _NEIGHBOURS: Final = ("a", " ", "")
 """Between these stands every character of Unicode."""

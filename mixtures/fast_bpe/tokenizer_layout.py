@@ -1,8 +1,8 @@
-"""What a tokenizer.json says: whether the kernels of `mixtures.byte_pairs` do all of it, which bytes its tokens hold.
+"""What a tokenizer.json says: whether the kernels of `byte_pairs` do all of it, which bytes its tokens hold.
 
 The kernels do Falcon's layout and GPT-2's: `ByteLevel`, before it `Punctuation` or nothing, after it `Digits`, a split
 into three digits, both or neither; then BPE without any of its options. `UnsuitedError` says what else a
-tokenizer has. That the ids are those of Hugging Face's library is another matter: see `mixtures.equality`.
+tokenizer has. That the ids are those of Hugging Face's library is another matter: see `equality`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the fast engine may serve a tokenizer: the verdict of `mixtures.equality`, kept beside the tokenizer.
+"""Whether the fast engine may serve a tokenizer: the verdict of `equality`, kept beside the tokenizer.
 
     tokenizer.json
     tokenizer.verdict.json
@@ -34,7 +34,7 @@ class Verdict:
     reason: str
     """Why the fast engine may not serve; empty where it may."""
     ranges: tuple[tuple[int, int], ...] = ()
-    """Classes of code points (`mixtures.code_points.CodePoints.ranges`)."""
+    """Classes of code points (`code_points.CodePoints.ranges`)."""
     numeric_bytes: tuple[int, ...] = ()
 
     @property

@@ -1,6 +1,6 @@
-"""The fast engine: byte-level BPE by the kernels of `mixtures.byte_pairs`.
+"""The fast engine: byte-level BPE by the kernels of `byte_pairs`.
 
-It encodes as Hugging Face's library does where `mixtures.equality` has found so, and is not to be used elsewhere.
+It encodes as Hugging Face's library does where `equality` has found so, and is not to be used elsewhere.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.byte_pairs import DIGIT, NUMERIC, PUNCTUATION, Bytes, Model, empty_memory, encode, pair_table
-from mixtures.code_points import CodePoints
-from mixtures.tokenizer_layout import Layout, Parsed, alphabet, merges_of, symbols_of
+from mixtures.fast_bpe.byte_pairs import DIGIT, NUMERIC, PUNCTUATION, Bytes, Model, empty_memory, encode, pair_table
+from mixtures.fast_bpe.code_points import CodePoints
+from mixtures.fast_bpe.tokenizer_layout import Layout, Parsed, alphabet, merges_of, symbols_of
 
 _MEMORY_SLOTS: Final = 2**17
 """Pieces remembered at once, 64 bytes each."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixtures.byte_level import byte_flags_of, classes_of, model_of
-from mixtures.byte_pairs import LETTER
-from mixtures.code_points import POINTS, CodePoints
-from mixtures.equality import (
+from mixtures.fast_bpe.byte_level import byte_flags_of, classes_of, model_of
+from mixtures.fast_bpe.byte_pairs import LETTER
+from mixtures.fast_bpe.code_points import POINTS, CodePoints
+from mixtures.fast_bpe.equality import (
     code_points,
     differing_ids,
     differing_pieces,
@@ -22,9 +22,9 @@ from mixtures.equality import (
     settle,
     wrong_table,
 )
+from mixtures.fast_bpe.tokenizer_layout import Layout, layout_of
+from mixtures.fast_bpe.verdict import read_verdict, verdict_path
 from mixtures.tokenizer import Tokenizer, open_tokenizer
-from mixtures.tokenizer_layout import Layout, layout_of
-from mixtures.verdict import read_verdict, verdict_path
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 LLAMA_3 = {
@@ -227,7 +227,7 @@ def test_a_reason_is_in_the_verdict(
 ) -> None:
     """Where something differs, the library serves."""
     tokenizer = opened(json.loads(bpe))
-    monkeypatch.setattr("mixtures.equality._differing_layout", lambda _: "the pieces of 'x' differ")
+    monkeypatch.setattr("mixtures.fast_bpe.equality._differing_layout", lambda _: "the pieces of 'x' differ")
     assert settle(tokenizer, tmp_path / "tokenizer.json").fast is None
     verdict = read_verdict(tmp_path / "tokenizer.json", tokenizer.digest)
     assert verdict is not None
@@ -247,7 +247,7 @@ def test_a_verdict_that_does_not_hold_is_not_used(
     content = json.loads(bpe)
     refused = prove(opened(content | {"normalizer": {"type": "NFC"}}))
     refused = replace(refused, tokenizer=tokenizer.digest)
-    monkeypatch.setattr("mixtures.equality.prove", short_proof)
+    monkeypatch.setattr("mixtures.fast_bpe.equality.prove", short_proof)
     path.write_text(bpe, encoding="utf-8")
     assert settle(tokenizer, path).fast is not None
     verdict = json.loads(verdict_path(path).read_text())

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.byte_pairs import LETTER, NUMBER, PUNCTUATION, SPACE
+from mixtures.fast_bpe.byte_pairs import LETTER, NUMBER, PUNCTUATION, SPACE
 
 POINTS: Final = 0x110000
 
@@ -20,7 +20,7 @@ class CodePoints:
     """Classes of all code points and of the symbols of bytes."""
 
     classes: npt.NDArray[np.uint8]
-    """[0x110000]: see `mixtures.byte_pairs.Model`."""
+    """[0x110000]: see `byte_pairs.Model`."""
     numeric_bytes: tuple[int, ...]
     """Bytes whose symbols the library takes for numerals: the digits and those of ², ³, ¹, ¼, ½ and ¾."""
 

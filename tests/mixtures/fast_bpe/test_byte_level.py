@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.byte_level import ByteLevelBpe, model_of, rows
-from mixtures.equality import code_points
-from mixtures.tokenizer_layout import alphabet, layout_of
+from mixtures.fast_bpe.byte_level import ByteLevelBpe, model_of, rows
+from mixtures.fast_bpe.equality import code_points
+from mixtures.fast_bpe.tokenizer_layout import alphabet, layout_of
 
 SPECIALS = ["<|endoftext|>", ">>TITLE<<", ">>QUESTION<<"]
 TRAPS = [

@@ -3,7 +3,7 @@
 A text is cut into pieces as Hugging Face's `tokenizers` cuts it (`Punctuation`, the expression of `ByteLevel`,
 `Digits`, `Split` into three digits), each piece is encoded by merging pairs, lowest rank first and leftmost among
 equals, and short pieces are remembered. What the kernels know of a tokenizer is in `Model`, which
-`mixtures.byte_level` makes.
+`byte_level` makes.
 
 All kernels are in this one file, because numba does not notice a change in a kernel that it calls from another one.
 """
