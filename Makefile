@@ -26,8 +26,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 # numba notices a change in the file that holds a kernel, but not in kernels that it calls from another file.
-$(VENV)/.kernels: $(VENV)/.ready $(wildcard stages/*.py)
-	rm -f stages/__pycache__/*.nb[ci]
+$(VENV)/.kernels: $(VENV)/.ready $(wildcard stages/*.py stages/*/*.py mixtures/*.py mixtures/*/*.py)
+	find stages mixtures -name '*.nb[ci]' -delete
 	touch $@
 
 demo: $(DEMO)/.hf
