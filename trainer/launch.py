@@ -11,6 +11,9 @@ from trainer.layout import Layout
 _PATIENCE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300"
 """Seconds that torchrun leaves its processes when it is asked to stop: they finish the step and write a checkpoint."""
 
+_SIGNALS = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+"""What torchrun passes on; by SIGUSR1, which is not among its own, it would be killed, and its processes left alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
@@ -45,7 +48,7 @@ def torchrun_line(launch: Launch, layout: Layout, arguments: list[str]) -> str:
         )
     meeting = ["--standalone"] if launch.nodes == 1 else _meeting(launch)
     processes = f"--nproc-per-node={launch.gpus_per_node}"
-    command = [_PATIENCE, "torchrun", *meeting, processes, "-m", "falconmix.cli", "train"]
+    command = [_PATIENCE, "torchrun", *meeting, processes, _SIGNALS, "-m", "falconmix.cli", "train"]
     return " ".join([*command, *(shlex.quote(argument) for argument in arguments)])
 
 

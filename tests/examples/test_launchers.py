@@ -44,6 +44,7 @@ def test_slurms_script_starts_torchrun_on_every_node(tmp_path: Path) -> None:
     launch, options = trained(arguments)
     assert program == "torchrun"
     assert (launch.nnodes, launch.nproc_per_node, launch.rdzv_endpoint) == ("2", "8", "node-a:29500")
+    assert "SIGUSR1" in launch.signals_to_handle
     assert (options.command, options.recipe, str(options.tokens)) == ("train", "falcon2-11b", "/data/my tokens")
     lacking = subprocess.run(["bash", script, "demo"], env=slurm, capture_output=True, text=True, check=False)
     assert lacking.returncode

@@ -189,7 +189,7 @@ def test_a_rate_beyond_reason_stops_the_run_with_its_own_code(corpus: Corpus, tm
 def test_the_line_that_starts_it_on_many_nodes() -> None:
     code, shown = falconmix("train", "falcon2-11b", "--tokens", "s3://bucket/t", "--output", "run", "--launch", "128")
     assert code == 0
-    assert "torchrun --nnodes=128 --rdzv-backend=c10d" in shown and "--nproc-per-node=8 -m falconmix.cli train" in shown
+    assert "torchrun --nnodes=128 --rdzv-backend=c10d" in shown and "--nproc-per-node=8" in shown
     assert shown.strip().endswith("train falcon2-11b --tokens s3://bucket/t --output run")
     code, shown = falconmix(
         "train", "falcon2-11b", "--tokens", "t", "--output", "run", "--launch", "1", "--gpus-per-node", "4"

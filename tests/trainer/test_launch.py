@@ -17,7 +17,8 @@ def test_many_nodes_meet_at_the_first() -> None:
     line = torchrun_line(Launch(nodes=128, gpus_per_node=8), Layout(tensor=8), ARGUMENTS)
     assert line == (
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 torchrun --nnodes=128 --rdzv-backend=c10d "
-        "--rdzv-endpoint=$FIRST_NODE:29500 --rdzv-id=falconmix --nproc-per-node=8 -m falconmix.cli train falcon2-11b "
+        "--rdzv-endpoint=$FIRST_NODE:29500 --rdzv-id=falconmix --nproc-per-node=8 "
+        "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 -m falconmix.cli train falcon2-11b "
         "--tokens 'my tokens' --output run"
     )
     patience, program, *words = shlex.split(line)
@@ -31,7 +32,7 @@ def test_many_nodes_meet_at_the_first() -> None:
 
 def test_one_node_needs_no_meeting_place() -> None:
     line = torchrun_line(Launch(nodes=1, gpus_per_node=8), Layout(), ARGUMENTS)
-    assert " torchrun --standalone --nproc-per-node=8 -m falconmix.cli train falcon2-11b " in line
+    assert " torchrun --standalone --nproc-per-node=8 " in line and " -m falconmix.cli train falcon2-11b " in line
     assert "rdzv" not in line
 
 
