@@ -73,6 +73,13 @@ class Layout:
             )
         return Sizes(self.replicate, shard, self.context, self.tensor)
 
+    def refuse_undivided(self, *, kv_heads: int, mlp: int) -> None:
+        """Raise MismatchError unless the tensor ranks divide a model of so many key/value heads and columns."""
+        n = self.tensor
+        for count, what in ((kv_heads, "key/value heads"), (mlp, "columns of the MLP")):
+            if count % n:
+                raise MismatchError(f"layout: tensor {n} does not divide the {count} {what}; choose a divisor")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Process:

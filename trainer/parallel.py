@@ -114,6 +114,7 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
 
     Raises MismatchError where the model cannot be divided by `layout.tensor`.
     """
+    layout.refuse_undivided(kv_heads=model.kv_heads, mlp=model.blocks[0].mlp.dense_h_to_4h.out_features)
     if layout.float8:
         _to_float8(model)  # before dividing, which hangs itself on the modules that this replaces
     if layout.tensor > 1:
@@ -137,10 +138,6 @@ def shard(model: Falcon2, mesh: Mesh, layout: Layout) -> None:
 
 def _divide(model: Falcon2, over: DeviceMesh) -> None:
     """Tensor parallelism: attention by groups of heads, MLP by its width, embedding and head by the vocabulary."""
-    mlp = model.blocks[0].mlp.dense_h_to_4h.out_features
-    for count, what in ((model.kv_heads, "key/value heads"), (mlp, "columns of the MLP")):
-        if count % over.size():
-            raise MismatchError(f"layout: tensor {over.size()} does not divide the {count} {what}; choose a divisor")
     stream = SequenceParallel(use_local_output=False)
     partial = RowwiseParallel(output_layouts=Partial(), use_local_output=False)
     embedded = RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False)

@@ -243,9 +243,6 @@ def _parameters_of(config: TrainConfig, *, tied: bool) -> int:
 def _check(config: TrainConfig, machines: Machines) -> None:
     """Refuse what the trainer would refuse."""
     layout, model = config.layout, config.model
-    if model.kv_heads % layout.tensor:
-        raise MismatchError(
-            f"layout: tensor {layout.tensor} does not divide the {model.kv_heads} key/value heads; choose a divisor"
-        )
+    layout.refuse_undivided(kv_heads=model.kv_heads, mlp=model.mlp)
     if layout.float8 and machines.gpu.fp8_flops is None:
         raise MismatchError(f"layout: float8, but {machines.gpu_name} has none; take it out, or choose another GPU")

@@ -143,6 +143,15 @@ def test_impossible_orders_are_refused(gpus: int, efficiency: float, message: st
         planned(gpus, "A100-40GB", efficiency)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"kv_heads": 4}, "the 4 key/value heads"), ({"mlp": 16380}, "the 16380 columns of the MLP")],
+)
+def test_models_that_training_would_not_divide_are_not_planned(change: dict[str, int], message: str) -> None:
+    with pytest.raises(MismatchError, match=f"layout: tensor 8 does not divide {message}; choose a divisor"):
+        planned(1024, "A100-40GB", config=replace(RECIPE, model=replace(RECIPE.model, **change)))
+
+
 def test_settings_replace_those_of_the_recipe() -> None:
     changed = with_settings(RECIPE, ["micro_batch=4", "layout.tensor=2", "layout.recompute=full"])
     assert changed.micro_batch == 4
