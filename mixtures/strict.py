@@ -30,8 +30,8 @@ def load(cls: type[T], source: Path | Mapping[str, Any], *, name: str = "recipe"
     """Read the dataclass `cls` from a YAML file or from a mapping (called `name` in messages).
 
     Fields may be int, float, str, bool, Path, Fraction ("a/b" or an integer), Literal, X | None, tuple[X, ...],
-    dict[str, X] and dataclasses. A ValueError from a dataclass's own `__post_init__` gets the field's name in front.
-    Raises RecipeError.
+    list[X], dict[str, X], Any and dataclasses. A ValueError from a dataclass's own `__post_init__` gets the field's
+    name in front. Raises RecipeError.
     """
     if isinstance(source, Path):
         name, source = str(source), read_yaml(source)
@@ -107,9 +107,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _choice(arguments, value, where)
     if origin in (Union, UnionType):
         return _optional(arguments, value, where)
-    if origin is tuple:
+    if kind is Any:
+        return value
+    if origin in (tuple, list):
         _expect(isinstance(value, list), value, where, "a list")
-        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return origin(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         _expect(isinstance(value, dict), value, where, "a mapping")
         for key in value:

@@ -119,18 +119,23 @@ def read_metadata(path: Path) -> Metadata:
 def read_state(path: Path) -> State:
     """The state in a checkpoint. Raises CheckpointError."""
     try:
-        return State(**json.loads((path / STATE).read_text(encoding="utf-8")))
+        return load(State, json.loads((path / STATE).read_text(encoding="utf-8")), name="of a wrong form")
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: not a checkpoint ({STATE} is missing); give a run's folder or one of its checkpoints/step-…"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path / STATE}: cannot be read ({error}); {_INSTEAD}") from error
+
+
+def complete(folder: Path) -> list[Path]:
+    """The complete checkpoints below `folder`, the earliest first."""
+    return sorted(path for path in folder.glob("step-" + "[0-9]" * 8) if path.is_dir())
 
 
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint below `folder`, None where there is none."""
-    return max(folder.glob("step-*"), default=None)
+    return max(complete(folder), default=None)
 
 
 def found(path: Path) -> Path:

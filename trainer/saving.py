@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from mixtures.catalogue import TOKENIZER
 from mixtures.files import sync
 from trainer.build import Trained
-from trainer.checkpoint import STATE, State, cause_of, read_state, rng_states
+from trainer.checkpoint import STATE, State, cause_of, complete, read_state, rng_states
 from trainer.errors import WriteError
 from trainer.layout import Process
 
@@ -85,7 +85,7 @@ class Saver:
         dist.barrier()
 
     def _prune(self) -> None:
-        for path in sorted(self._folder.glob("step-*"))[: -self._keep_last]:
+        for path in complete(self._folder)[: -self._keep_last]:
             if not read_state(path).stage_complete:
                 shutil.rmtree(path)
 

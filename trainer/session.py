@@ -174,7 +174,7 @@ def _rewound(order: Order, rewind: RewindError, process: Process) -> Order:
             f"{rewind.reason}; gone back {order.config.watch.most_rewinds} time(s) already (watch.most_rewinds): the "
             "data are not to blame. Lower the stage's rate.peak, or look at what changed"
         )
-    states = {path: checkpoint.read_state(path) for path in sorted(order.checkpoints.glob("step-*"))}
+    states = {path: checkpoint.read_state(path) for path in checkpoint.complete(order.checkpoints)}
     if not any(state.position <= rewind.first for state in states.values()):
         raise DivergedError(f"{rewind.reason}; there is no checkpoint before it to go back to; lower rate.peak")
     span = next(span for span in order.stream.spans if span.first <= rewind.first < span.end)

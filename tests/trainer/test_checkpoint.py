@@ -134,3 +134,30 @@ def test_a_checkpoint_that_is_not_whole_is_refused_and_the_one_before_it_serves(
     assert "Traceback" not in capsys.readouterr().err
     shutil.rmtree(last)
     assert_same(tensors(checkpoint.found(run(recipe))), tensors(checkpoint.found(uninterrupted)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("position", "x", "position: expected a whole number, found 'x'"),
+        ("consumed", [], "consumed: expected a mapping"),
+        ("losses", [1.0, None], r"losses\[1\]: expected a number"),
+    ],
+)
+def test_a_state_of_a_wrong_form_is_refused(
+    uninterrupted: Path, tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    source = checkpoint.found(uninterrupted)
+    content = json.loads((source / "state.json").read_text()) | {key: value}
+    (tmp_path / "state.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"state.json: cannot be read .*{message}.*use the checkpoint before it"):
+        checkpoint.read_state(tmp_path)
+
+
+def test_what_is_not_named_as_a_checkpoint_is_none(tmp_path: Path) -> None:
+    for name in ("step-00000009", "step-00000012", "step-00000010.old", "step-later"):
+        (tmp_path / name).mkdir()
+    for name in ("step-notes.txt", "step-00000013"):
+        (tmp_path / name).touch()
+    assert [path.name for path in checkpoint.complete(tmp_path)] == ["step-00000009", "step-00000012"]
+    assert checkpoint.latest(tmp_path) == tmp_path / "step-00000012"
