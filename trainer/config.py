@@ -97,13 +97,13 @@ class CheckpointPolicy:
 
     every_steps: int
     keep_last: int
-    verify_sequences: int
-    """How many of the coming sequences are hashed into a checkpoint, to be compared when the run goes on."""
+    verify_batches: int = 2
+    """How many of the coming steps' batches are hashed into a checkpoint, to be compared when the run goes on."""
 
     def __post_init__(self) -> None:
         _require(self.every_steps > 0, "every_steps must be positive")
         _require(self.keep_last > 0, "keep_last must be positive")
-        _require(self.verify_sequences >= 0, "verify_sequences must not be negative")
+        _require(self.verify_batches >= 0, "verify_batches must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

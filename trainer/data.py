@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +108,10 @@ class StepPlan:
             step = self.at(position)
             yield replace(step, first=position, count=step.end - position)
             position = step.end
+
+    def sequences_of(self, position: int, steps: int) -> int:
+        """How many sequences the next steps from `position` take, as far as there are so many."""
+        return sum(step.count for step in islice(self.following(position), steps))
 
     def _add(self, span: StageSpan, stage: StageConfig) -> None:
         first, end = span.first, span.end

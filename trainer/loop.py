@@ -13,6 +13,7 @@ from torch import Tensor
 from mixtures.certificate import drawn
 from mixtures.stream import Stream
 from trainer import checkpoint
+from trainer.ahead import digest_ahead
 from trainer.build import Trained
 from trainer.changes import digests
 from trainer.config import TrainConfig
@@ -275,7 +276,8 @@ def _held_out(setting: Setting, progress: Progress) -> HeldOutLoss | None:
 def _save(setting: Setting, progress: Progress) -> None:
     """Write a checkpoint that holds everything up to here."""
     stream, span = setting.stream, setting.stream.spans[progress.stage]
-    coming = min(setting.config.checkpoint.verify_sequences, len(stream) - progress.position)
+    setting.heart.at(progress.step, "hashing what comes next")
+    coming = setting.plan.sequences_of(progress.position, setting.config.checkpoint.verify_batches)
     state = checkpoint.State(
         step=progress.step,
         position=progress.position,
@@ -287,7 +289,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         mixture=stream.schedule.mixture.fingerprint(),
         changes=digests(stream.schedule.mixture),
         next_sequences=coming,
-        next_digest=stream.digest(progress.position, coming) if coming else "",
+        next_digest=digest_ahead(stream, progress.position, coming, setting.process),
         metrics_bytes=setting.metrics.size(),
         context=span.context,
         eod_id=stream.eod_id,

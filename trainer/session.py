@@ -13,6 +13,7 @@ from mixtures.catalogue import TOKENIZER
 from mixtures.roots import TokenRoot
 from mixtures.stream import Stream
 from trainer import checkpoint, record
+from trainer.ahead import digest_ahead
 from trainer.build import Trained, blank, initialise
 from trainer.changes import own_changes, passed_over, with_entries, with_own, without
 from trainer.config import TrainConfig
@@ -129,7 +130,7 @@ def _resumed(order: Order, path: Path, state: checkpoint.State, trained: Trained
     if state.fingerprint != order.identity.fingerprint:
         raise MismatchError(f"{path}: made by another recipe, mixture or tokenizer; remove it, or --restart")
     stream = _stream_then(order, path, state)
-    if state.next_sequences and stream.digest(state.position, state.next_sequences) != state.next_digest:
+    if digest_ahead(stream, state.position, state.next_sequences, process) != state.next_digest:
         raise MismatchError(
             f"{order.tokens.shown('')}: the sequences from position {state.position} on are not those that {path} "
             "was to go on with; restore the token files, or --restart"

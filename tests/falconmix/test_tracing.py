@@ -38,7 +38,7 @@ stages:
      batch: [{from_tokens: 0, sequences: 6}, {from_tokens: 2_000, sequences: 12}]}
   - {name: two, rope_theta: 10_000, tied: true, adam_eps: 1e-8, rate: {peak: 1e-3, floor: 1e-3},
      batch: [{from_tokens: 0, sequences: 5}]}
-checkpoint: {every_steps: 100, keep_last: 2, verify_sequences: 8}
+checkpoint: {every_steps: 100, keep_last: 2, verify_batches: 2}
 """
 
 

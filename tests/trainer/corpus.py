@@ -61,7 +61,7 @@ stages:
     adam_eps: 1e-7
     rate: {peak: 3e-3, floor: 3e-3}
     batch: [{from_tokens: 0, sequences: 5}]
-checkpoint: {every_steps: 4, keep_last: 2, verify_sequences: 8}
+checkpoint: {every_steps: 4, keep_last: 2, verify_batches: 2}
 """
 """22 steps: batch ramp, an uneven last step in every stage, several micro-batches, every kind of transition."""
 

@@ -32,7 +32,7 @@ def test_a_checkpoint_says_where_it_stood(uninterrupted: Path) -> None:
     state = checkpoint.read_state(uninterrupted / "checkpoints" / "step-00000012")
     assert (state.step, state.position, state.tokens) == (12, 125 + 41, 125 * 16 + 41 * 32)
     assert (state.stage, state.stage_complete, state.context, state.eod_id) == (1, True, 32, 11)
-    assert state.next_sequences == 8
+    assert state.next_sequences == 10  # two steps of the stage that follows
     assert state.config.model.hidden == 32
     assert sum(state.consumed.values()) == state.tokens
     assert set(state.consumed) == {"English", "Europe", "technical", "code", "conversational"}

@@ -81,7 +81,7 @@ def write_recipe(folder: Path) -> Path:
                 "batch": [{"from_tokens": 0, "sequences": 16}, {"from_tokens": 800_000, "sequences": 32}],
             }
         ],
-        "checkpoint": {"every_steps": 1000, "keep_last": 1, "verify_sequences": 8},
+        "checkpoint": {"every_steps": 1000, "keep_last": 1, "verify_batches": 2},
     }
     (folder / "mixture.yaml").write_text(yaml.safe_dump(mixture))
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
