@@ -4,6 +4,7 @@
         *.distcp, .metadata   weights, moments and RNG states, by torch.distributed.checkpoint, sharded as in memory
         state.json            where training stood, and the recipe: a checkpoint explains itself
         tokenizer.json        the tokenizer its embeddings belong to, so that export needs nothing else
+        B2SUMS                a checksum of each of these files
 
 A checkpoint is written under another name and renamed when all of it is on disk, so a name `step-…` is never half a
 checkpoint, and the highest number is the latest one.
@@ -27,6 +28,7 @@ from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
 
 from mixtures.strict import load
+from trainer import checksums
 from trainer.build import Trained
 from trainer.config import TrainConfig
 from trainer.errors import CheckpointError
@@ -95,6 +97,7 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
     Raises CheckpointError.
     """
     alone = not dist.is_initialized()
+    _refuse(path, checksums.fault_of_any(path, alone=alone))
     kept = read_metadata(path).state_dict_metadata  # of one that is damaged torch would log a traceback of its own
     tensors = tensors | {name: tensor for name, tensor in (where_kept or {}).items() if name in kept}
     try:
@@ -108,10 +111,9 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
 
 def read_metadata(path: Path) -> Metadata:
     """What a checkpoint says of its tensors. Raises CheckpointError."""
+    _refuse(path, checksums.fault(path, ".metadata"))
     try:
         return FileSystemReader(path).read_metadata()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: cannot be read (its .metadata is missing); {_INSTEAD}") from None
     except (OSError, ValueError, EOFError, LookupError, pickle.UnpicklingError, AttributeError, ImportError) as error:
         raise CheckpointError(f"{path}: cannot be read (.metadata: {error}); {_INSTEAD}") from error
 
@@ -119,13 +121,22 @@ def read_metadata(path: Path) -> Metadata:
 def read_state(path: Path) -> State:
     """The state in a checkpoint. Raises CheckpointError."""
     try:
-        return load(State, json.loads((path / STATE).read_text(encoding="utf-8")), name="of a wrong form")
+        content = (path / STATE).read_text(encoding="utf-8")
+        _refuse(path, checksums.fault(path, STATE))
+        return load(State, json.loads(content), name="of a wrong form")
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: not a checkpoint ({STATE} is missing); give a run's folder or one of its checkpoints/step-…"
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path / STATE}: cannot be read ({error}); {_INSTEAD}") from error
+
+
+def _refuse(path: Path, fault: str | None) -> None:
+    if fault:
+        raise CheckpointError(f"{path}: cannot be read ({fault}); {_INSTEAD}")
 
 
 def complete(folder: Path) -> list[Path]:

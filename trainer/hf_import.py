@@ -20,19 +20,19 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.metadata import MetadataIndex
 from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
 from mixtures.catalogue import TOKENIZER
 from mixtures.tokenizer import digest
-from trainer import checkpoint
+from trainer import checkpoint, checksums
 from trainer.build import Trained
 from trainer.config import ModelConfig
 from trainer.draft import drafted, refuse_foreign
 from trainer.errors import CheckpointError, MismatchError
 from trainer.hf_config import same_shape, weights_of
 from trainer.parallel import local
+from trainer.saving import CheckedWriter
 from trainer.weights import FORMAT, WEIGHTS, Imported, Weights, described, laid_out
 
 _TYPES: Final = {"BF16": torch.bfloat16, "F32": torch.float32}
@@ -63,9 +63,10 @@ def import_weights(source: Path, output: Path) -> Imported:
         tensors=len(names),
     )
     with drafted(output) as draft:
-        _write(draft, files, names)
+        sums = _write(draft, files, names)
         shutil.copyfile(source / TOKENIZER, draft / TOKENIZER)
         (draft / WEIGHTS).write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+        checksums.write(draft, sums | checksums.checksums(draft, (".metadata", WEIGHTS, TOKENIZER)))
     return found
 
 
@@ -168,18 +169,20 @@ def _check_head(files: _Files) -> None:
         )
 
 
-def _write(folder: Path, files: _Files, names: list[str]) -> None:
+def _write(folder: Path, files: _Files, names: list[str]) -> dict[str, str]:
+    """Write the tensors; returns the checksums of their files."""
     shells = {}
     for name in names:
         shape, kind = files.described(_theirs(name))
         shells[f"model.{name}"] = torch.empty(shape, dtype=_TYPES[kind], device="meta")
     planner = _Streaming(lambda name: files.read(_theirs(name.removeprefix("model."))))
     # A file for each tensor: the writer lets go of tensors when their file is done.
-    writer = FileSystemWriter(folder, single_file_per_rank=False, sync_files=True)
+    writer = CheckedWriter(folder, single_file_per_rank=False)
     with warnings.catch_warnings():
         # Said whenever one process writes by itself, which is what is meant here.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         save_tensors(shells, storage_writer=writer, planner=planner, no_dist=True)
+    return writer.sums
 
 
 class _Streaming(DefaultSavePlanner):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import ChainMap
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -20,10 +21,14 @@ import torch.distributed as dist
 from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.state_dict_saver import async_save
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future as Written
 
 from mixtures.catalogue import TOKENIZER
 from mixtures.files import sync
+from trainer import checksums
 from trainer.build import Trained
 from trainer.checkpoint import STATE, State, cause_of, complete, read_state, rng_states
 from trainer.errors import WriteError
@@ -33,11 +38,27 @@ _FULL_BYTES: Final = 2**20
 """With less than this left, a failed write is put down to a full disk: torch's own message does not tell."""
 
 
+class CheckedWriter(FileSystemWriter):
+    """Takes the checksums of the files that this process has written, in the thread that writes them."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, sync_files=True, **options)
+        self._folder = folder
+        self.sums: dict[str, str] = {}
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Written[list[WriteResult]]:
+        """As its base does, and the checksums."""
+        written = super().write_data(plan, planner)
+        self.sums = checksums.checksums(self._folder, {each.storage_data.relative_path for each in written.value()})
+        return written
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
     """A checkpoint that is being written."""
 
     path: Path
+    writer: CheckedWriter
     writing: Future[Any]
 
 
@@ -66,9 +87,9 @@ class Saver:
                 (draft / STATE).write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
             dist.barrier()
             tensors = trained.tensors() | rng_states(self._process)
-            writer = FileSystemWriter(draft, sync_files=True)
+            writer = CheckedWriter(draft)
             writing = async_save(tensors, storage_writer=writer, process_group=self._group)
-        self._begun = _Begun(path=path, writing=writing)  # type: ignore[arg-type]
+        self._begun = _Begun(path=path, writer=writer, writing=writing)  # type: ignore[arg-type]
 
     def finish(self) -> None:
         """Wait for the checkpoint that was begun, give it its name, and drop those that the policy does not keep."""
@@ -78,8 +99,11 @@ class Saver:
         draft = _draft_of(begun.path)
         with _named(begun.path, draft):
             begun.writing.result()
-            dist.barrier()
+            parts: list[dict[str, str]] = [{}] * self._process.world
+            dist.all_gather_object(parts, begun.writer.sums, group=self._group)
             if self._process.leads:
+                sums = ChainMap(*parts, checksums.checksums(draft, (".metadata", STATE, TOKENIZER)))
+                checksums.write(draft, sums)
                 _publish(draft, begun.path)
                 self._prune()
         dist.barrier()

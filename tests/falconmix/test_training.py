@@ -17,7 +17,7 @@ import torch
 
 from falconmix.cli import main, parser
 from tests.trainer.corpus import write_recipe, write_tokens
-from tests.trainer.runs import greedy, read_model, step_losses, untimed
+from tests.trainer.runs import greedy, read_model, step_losses, untimed, with_checksums
 
 SHORT = (("tokens: 2_000", "tokens: 700"), ("tokens: 1_300", "tokens: 450"), ("every_steps: 4", "every_steps: 2"))
 """11 steps: 9, 9, 9, 9, 8 + 12, 3 + 5, 3 + 5, 3 sequences."""
@@ -140,7 +140,7 @@ def test_a_finished_run_and_an_export_may_be_asked_for_again(corpus: Corpus, one
         (lambda path: (path / "__0_0.distcp").unlink(), "step-00000011: cannot be read"),
         (lambda path: os.truncate(path / "__0_0.distcp", 5_000), "step-00000011: cannot be read"),
         (lambda path: (path / ".metadata").unlink(), "step-00000011: cannot be read (its .metadata is missing)"),
-        (lambda path: (path / "state.json").write_text("{"), "state.json: cannot be read"),
+        (lambda path: (path / "state.json").write_text("{"), "its state.json is not what was written"),
         (lambda path: of_another_shape(path), "step-00000011: cannot be read (Size mismatch"),
     ],
     ids=["missing", "cut", "no metadata", "no state", "another model"],
@@ -159,6 +159,7 @@ def of_another_shape(path: Path) -> None:
     state = json.loads((path / "state.json").read_text())
     state["recipe"]["model"]["hidden"] = 16
     (path / "state.json").write_text(json.dumps(state))
+    with_checksums(path)
 
 
 def test_another_recipe_or_a_cut_token_file_gets_one_line(corpus: Corpus, one: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import errno
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from tests.trainer.runs import assert_same, tensors, untimed
-from trainer import checkpoint, saving
+from tests.trainer.runs import assert_same, tensors, untimed, with_checksums
+from trainer import checkpoint, checksums, saving
 from trainer.build import blank
 from trainer.errors import CheckpointError, WriteError
 from trainer.layout import Process
@@ -74,6 +77,7 @@ def test_a_gpus_random_numbers_are_kept_and_restored(
         assert kept.keys() == {"rng.0", "rng.cuda.0"}
         kept["rng.cuda.0"] += 1
         save(trained.tensors() | kept, checkpoint_id=tmp_path / "on a gpu")
+        with_checksums(tmp_path / "on a gpu")
         for where in (tmp_path / "on a gpu", path):
             checkpoint.restore(where, trained, state, on_gpu)
     assert given == [(list(range(1, 17)), on_gpu.device), (list(range(16)), on_gpu.device)]
@@ -121,7 +125,7 @@ def test_a_checkpoint_with_a_file_cut_short_is_refused_without_a_traceback(
     assert not shown
 
 
-@pytest.mark.parametrize("missing", ["__0_0.distcp", ".metadata", "state.json"])
+@pytest.mark.parametrize("missing", ["__0_0.distcp", ".metadata", "state.json", "B2SUMS"])
 def test_a_checkpoint_that_is_not_whole_is_refused_and_the_one_before_it_serves(
     recipe: Path, run: Run, uninterrupted: Path, missing: str, capsys: Any
 ) -> None:
@@ -129,7 +133,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_and_the_one_before_it_serves(
     stopped = run(recipe, stop_after=5)
     last = checkpoint.found(stopped)
     (last / missing).unlink()
-    with pytest.raises(CheckpointError, match="step-00000005: .*missing|step-00000005: cannot be read"):
+    with pytest.raises(CheckpointError, match=f"step-00000005: .*{missing}.* missing.*; "):
         run(recipe)
     assert "Traceback" not in capsys.readouterr().err
     shutil.rmtree(last)
@@ -150,6 +154,7 @@ def test_a_state_of_a_wrong_form_is_refused(
     source = checkpoint.found(uninterrupted)
     content = json.loads((source / "state.json").read_text()) | {key: value}
     (tmp_path / "state.json").write_text(json.dumps(content))
+    with_checksums(tmp_path)
     with pytest.raises(CheckpointError, match=f"state.json: cannot be read .*{message}.*use the checkpoint before it"):
         checkpoint.read_state(tmp_path)
 
@@ -161,3 +166,68 @@ def test_what_is_not_named_as_a_checkpoint_is_none(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [path.name for path in checkpoint.complete(tmp_path)] == ["step-00000009", "step-00000012"]
     assert checkpoint.latest(tmp_path) == tmp_path / "step-00000012"
+
+
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", "state.json", "tokenizer.json"])
+def test_one_flipped_bit_is_noticed(uninterrupted: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "step-00000022"
+    shutil.copytree(uninterrupted / "checkpoints" / path.name, path)
+    content = bytearray((path / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (path / name).write_bytes(content)
+    message = f"step-00000022: cannot be read .its {re.escape(name)} is not what was written.*use the checkpoint before"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.read_state(path)
+        checkpoint.read_tensors(path, {"model.ln_f.weight": torch.empty(32)})
+
+
+def test_a_run_does_not_go_on_from_changed_weights(recipe: Path, run: Run, uninterrupted: Path) -> None:
+    run(recipe, stop_after=4)
+    last = checkpoint.found(run(recipe, stop_after=5))
+    with (last / "__0_0.distcp").open("r+b") as file:
+        file.seek(-3000, os.SEEK_END)
+        file.write(b"\xff" * 64)
+    with pytest.raises(CheckpointError, match="step-00000005: cannot be read .*use the checkpoint before it"):
+        run(recipe)
+    shutil.rmtree(last)
+    assert_same(tensors(checkpoint.found(run(recipe))), tensors(checkpoint.found(uninterrupted)))
+
+
+def test_checksums_are_those_of_b2sum(uninterrupted: Path) -> None:
+    path = checkpoint.found(uninterrupted)
+    lines = (path / "B2SUMS").read_text().splitlines()
+    assert {line[34:] for line in lines} == {file.name for file in path.iterdir()} - {"B2SUMS"}
+    for line in lines:
+        content = (path / line[34:]).read_bytes()
+        assert line[:34] == hashlib.blake2b(content, digest_size=16).hexdigest() + "  "
+
+
+def test_processes_share_the_reading_and_all_hear_of_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks one after another; what is asked of a rank before the others have spoken is not looked at."""
+    names = [f"__{rank}_0.distcp" for rank in range(7)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    with_checksums(tmp_path)
+    read, said = [], [None, None, None]
+    of_file = checksums._checksum
+    monkeypatch.setattr(checksums, "_checksum", lambda path: (read.append(path.name), of_file(path))[1])
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+
+    def verdicts() -> list[str | None]:
+        return [verdict_of(rank) for rank in (0, 1, 2)]
+
+    def verdict_of(rank: int) -> str | None:
+        def gathered(parts: list[str | None], part: str | None) -> None:
+            said[rank] = part
+            parts[:] = said
+
+        monkeypatch.setattr(dist, "get_rank", lambda: rank)
+        monkeypatch.setattr(dist, "all_gather_object", gathered)
+        return checksums.fault_of_any(tmp_path, alone=False)
+
+    assert verdicts() == [None, None, None]
+    assert sorted(read) == names
+    (tmp_path / names[4]).write_text("changed")
+    verdicts()
+    (verdict,) = set(verdicts())
+    assert verdict is not None and verdict.startswith("its __4_0.distcp is not what was written")
