@@ -10,6 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from mixtures.spec import Mixture
 from mixtures.stream import HeldOut, Stream
 from trainer.data import micro_batch, micro_batches, passes, share
 from trainer.layout import Process
@@ -32,6 +33,17 @@ class HeldOutLoss:
     go over from one to the next count for neither."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """How windows go through the model."""
+
+    mixture: Mixture
+    context: int
+    width: int
+    mesh: Mesh
+    process: Process
+
+
 def held_out_loss(
     model: Falcon2, stream: Stream, stage: int, *, limit: int, width: int, mesh: Mesh, process: Process
 ) -> HeldOutLoss | None:
@@ -40,13 +52,14 @@ def held_out_loss(
     Components too small to have a held-out window of this context are left out of all figures; so are languages.
     """
     mixture = stream.schedule.mixture
-    windows = stream.held_out(mixture.stages[stage].context, limit)
+    how = _Passes(mixture=mixture, context=stream.spans[stage].context, width=width, mesh=mesh, process=process)
+    windows = stream.held_out(how.context, limit)
     kinds = {component.name: component.kind for component in mixture.components}
     components, languages = dict[str, float](), defaultdict[str, list[Tensor]](list)
     for name in mixture.shares(mixture.stages[stage]):
         if len(windows.get(name, ())):
             names = [language(window, kinds[name]) for window in windows[name]]
-            total, by_language = _sums(model, windows[name], names, stream, stage, width, mesh, process)
+            total, by_language = _sums(model, windows[name], names, how)
             components[name] = _mean(total)
             for each, sums in by_language.items():
                 languages[each].append(sums)
@@ -76,18 +89,14 @@ def _sums(
     model: Falcon2,
     windows: Sequence[HeldOut],
     languages: Sequence[str | None],
-    stream: Stream,
-    stage: int,
-    width: int,
-    mesh: Mesh,
-    process: Process,
+    how: _Passes,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy and targets that count (fp64 [2]) of all windows, and of those of each language."""
     names = list(dict.fromkeys(name for name in languages if name is not None))
+    width, process = how.width, how.process
     totals = torch.zeros(1 + len(names), 2, dtype=torch.float64, device=process.device)
-    rows, context = share(len(windows), process), stream.spans[stage].context
-    for part in micro_batches(rows, width, passes(len(windows), width, process)):
-        batch = micro_batch([windows[row] for row in part], context, stream.schedule.mixture)
+    for part in micro_batches(share(len(windows), process), width, passes(len(windows), width, process)):
+        batch = micro_batch([windows[row] for row in part], how.context, how.mixture)
         batch = batch.parted(process).to(process.device)
         logits = batch.logits(model)
         whole = _counted_sums(logits, batch.targets)
@@ -97,7 +106,7 @@ def _sums(
                 alone = end - first == len(part)
                 sums = whole if alone else _counted_sums(logits[first:end], batch.targets[first:end])
                 totals[1 + names.index(name)] += sums
-    total, *others = summed(totals, mesh)
+    total, *others = summed(totals, how.mesh)
     return total, dict(zip(names, others, strict=True))
 
 

@@ -64,8 +64,6 @@ class Progress:
     saved_step: int = 0
     held_out: dict[str, float] = field(default_factory=dict)
     watch: Watch
-    spike_first: int = 0
-    """Where the spikes in a row began that the watch counts."""
 
 
 def train_stages(setting: Setting, progress: Progress, wish: StopWish) -> bool:
@@ -220,21 +218,17 @@ def _look_at(setting: Setting, progress: Progress, step: Step, *, loss: float, g
                 f"changed by it, last checkpoint: {kept}. Lower the stage's rate.peak, or look at these sequences: "
                 f"`falconmix trace RUN --step {step.number}`"
             )
-    score, before = watch.score(loss), watch.spikes
-    trouble = watch.trouble(loss)
-    if watch.spikes == 1 and before == 0:
-        progress.spike_first = step.first
-    if trouble:
-        _react(setting, progress, step, score)
+    score = watch.score(loss)
+    if watch.trouble(loss, step.first):
+        _react(setting, watch, step, score)
 
 
-def _react(setting: Setting, progress: Progress, step: Step, score: float) -> None:
-    watch = progress.watch
+def _react(setting: Setting, watch: Watch, step: Step, score: float) -> None:
     reason = f"loss spike: {watch.spikes} steps in a row up to step {step.number}, the last {score:.1f} spreads high"
     if watch.config.action == "rewind":
-        raise RewindError(first=progress.spike_first, end=step.end, step=step.number, reason=reason)
+        raise RewindError(first=watch.first, end=step.end, step=step.number, reason=reason)
     if watch.spikes == watch.config.in_a_row:
-        setting.metrics.write({"kind": "spike", "step": step.number, "first": progress.spike_first, "score": score})
+        setting.metrics.write({"kind": "spike", "step": step.number, "first": watch.first, "score": score})
         setting.terminal.line(f"{reason}; `falconmix trace RUN --step {step.number}` says what it saw")
 
 
@@ -296,7 +290,7 @@ def _save(setting: Setting, progress: Progress) -> None:
         held_out=progress.held_out,
         losses=list(progress.watch.recent),
         spikes=progress.watch.spikes,
-        spike_first=progress.spike_first,
+        spike_first=progress.watch.first,
         consumed={part.component: part.tokens for part in drawn(stream.schedule, progress.position)},
         recipe=setting.recipe,
     )

@@ -144,8 +144,7 @@ def _resumed(order: Order, path: Path, state: checkpoint.State, trained: Trained
         position=state.position,
         saved_step=state.step,
         held_out=state.held_out,
-        watch=Watch(order.config.watch, state.losses, state.spikes),
-        spike_first=state.spike_first,
+        watch=Watch(order.config.watch, state.losses, state.spikes, state.spike_first),
     )
 
 

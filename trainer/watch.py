@@ -44,11 +44,13 @@ class WatchConfig:
 class Watch:
     """The losses of the last steps; spikes are not among them, so that a long one does not become the level."""
 
-    def __init__(self, config: WatchConfig, recent: Iterable[float] = (), spikes: int = 0) -> None:
+    def __init__(self, config: WatchConfig, recent: Iterable[float] = (), spikes: int = 0, first: int = 0) -> None:
         self.config = config
         self.recent = deque(recent, maxlen=config.steps)
         self.spikes = spikes
         """Spikes in a row up to now."""
+        self.first = first
+        """Position at which they began."""
 
     def score(self, loss: float) -> float:
         """How far a loss lies above the level, in spreads; 0 before there are enough steps to say."""
@@ -58,11 +60,13 @@ class Watch:
         spread = _NORMAL * median(abs(earlier - level) for earlier in self.recent)
         return (loss - level) / max(spread, _LEAST * abs(level))
 
-    def trouble(self, loss: float) -> bool:
-        """Take a step's loss into account; True where it makes the row of spikes long enough."""
+    def trouble(self, loss: float, position: int = 0) -> bool:
+        """Take the loss of a step from `position` on into account; True where the row of spikes is long enough."""
         if self.score(loss) < self.config.z_score:
             self.recent.append(loss)
             self.spikes = 0
             return False
+        if not self.spikes:
+            self.first = position
         self.spikes += 1
         return self.spikes >= self.config.in_a_row

@@ -31,6 +31,13 @@ def test_trouble_is_several_spikes_in_a_row() -> None:
     assert max(watch.recent) < 8
 
 
+def test_it_knows_where_the_spikes_in_a_row_began() -> None:
+    watch = Watch(WatchConfig(in_a_row=3), falling(300))
+    for position, loss in enumerate((9.0, 5.0, 9.0, 9.1, 9.2), start=40):
+        watch.trouble(loss, position)
+    assert (watch.spikes, watch.first) == (3, 42)
+
+
 def test_it_says_nothing_before_it_has_seen_enough() -> None:
     watch = Watch(WatchConfig(steps=128, in_a_row=1))
     assert not any(watch.trouble(loss) for loss in [*falling(127), 100.0])
@@ -50,7 +57,7 @@ def test_going_on_from_what_is_remembered_is_as_if_never_stopped() -> None:
     for stop in (0, 50, 399, 401, 402):
         first = Watch(WatchConfig())
         found = [first.trouble(loss) for loss in losses[:stop]]
-        second = Watch(WatchConfig(), list(first.recent), first.spikes)
+        second = Watch(WatchConfig(), list(first.recent), first.spikes, first.first)
         assert found + [second.trouble(loss) for loss in losses[stop:]] == expected
 
 
