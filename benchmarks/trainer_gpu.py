@@ -11,9 +11,9 @@ in addition. `first_loss` shows that both compute the same. A variant that fails
 named with its error and left out.
 
 Milliseconds are the median of `--steps` steps after `--warmup`, the device waited for after each. MFU is the model's
-operations, counted as `trainer.flops` says, over those that the GPU could do (`mfu_of`: dense bf16, by its name or by
-`--peak-tflops`). Peak memory is what torch allocated at most. `ratio` is our fastest variant in bf16
-beside the peer's fastest, `like_for_like` the same with both compiled or both not.
+operations, counted as `trainer.monitoring.flops` says, over those that the GPU could do (`mfu_of`: dense bf16, by its
+name or by `--peak-tflops`). Peak memory is what torch allocated at most. `ratio` is our fastest variant in bf16 beside
+the peer's fastest, `like_for_like` the same with both compiled or both not.
 
 `--device cpu` shows that the program works; its figures mean nothing, and there is no MFU among them. Needs torch,
 transformers, safetensors, tokenizers, pyarrow, pyyaml and numpy alone; flash-attn and torchao are used where installed.
@@ -44,10 +44,10 @@ if __name__ == "__main__":
 
 from trainer.build import blank, initialise
 from trainer.config import ModelConfig, StageConfig, TrainConfig, load_recipe
-from trainer.flops import CONVENTION, flops_per_token, peak_flops
 from trainer.hf_config import falcon_config
 from trainer.layout import Layout, Process
 from trainer.loss import loss_sums, objective
+from trainer.monitoring.flops import CONVENTION, flops_per_token, peak_flops
 from trainer.optim import adamw, tune
 from trainer.parallel import Mesh, full, joined
 

@@ -81,8 +81,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.launch is not None:
         return _launch(options)
     from trainer.layout import launched
+    from trainer.monitoring.sinks import Sinks
     from trainer.run import train
-    from trainer.sinks import Sinks
 
     return train(
         options.recipe,

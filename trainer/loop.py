@@ -24,8 +24,8 @@ from trainer.held_out import HeldOutLoss, held_out_loss
 from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loss import counted, loss_sums, objective
-from trainer.metrics import MetricsLog, Terminal
-from trainer.observer import Observer
+from trainer.monitoring.metrics import MetricsLog, Terminal
+from trainer.monitoring.observer import Observer
 from trainer.optim import learning_rate, tune
 from trainer.parallel import Mesh, accumulating, full, summed
 from trainer.saving import Saver

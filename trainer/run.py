@@ -1,8 +1,8 @@
 """`falconmix train`: a run in its folder, begun, gone on with, or found to be finished.
 
 RUN/run.json           recipe (resolved), versions, fingerprint, whether it is finished
-RUN/metrics.jsonl      see `trainer.metrics`
-RUN/report.html        see `trainer.report`
+RUN/metrics.jsonl      see `trainer.monitoring.metrics`
+RUN/report.html        see `trainer.monitoring.report`
 RUN/changes.yaml       see `trainer.changes`
 RUN/checkpoints/       see `trainer.checkpoint`
 """
@@ -23,18 +23,19 @@ from mixtures.errors import TokenizerError
 from mixtures.roots import TokenRoot, as_root
 from mixtures.stream import Stream
 from mixtures.tokenizer import check_same
-from trainer import checkpoint, record, report
+from trainer import checkpoint, record
 from trainer.changes import path_of, with_own
 from trainer.config import load_recipe, mixture_of
 from trainer.errors import MemoryShortError, MismatchError, writing
 from trainer.layout import Process
 from trainer.lock import locked
+from trainer.monitoring import report
+from trainer.monitoring.sinks import Sinks, forget
 from trainer.parallel import joined
 from trainer.record import Identity
 from trainer.saving import remove_drafts
 from trainer.session import Order, run_to_end, say
 from trainer.signals import StopWish
-from trainer.sinks import Sinks, forget
 
 STOPPED = 130
 """Exit code of a run that was asked to stop, as of any command that was interrupted: whoever waits must not go on."""

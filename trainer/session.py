@@ -24,12 +24,12 @@ from trainer.hf_import import initial_weights
 from trainer.layout import Process
 from trainer.loader import StepsAhead
 from trainer.loop import Progress, Setting, train_stages
-from trainer.observer import observed
+from trainer.monitoring.observer import observed
+from trainer.monitoring.sinks import Sinks
 from trainer.parallel import Mesh, local_parameter_bytes
 from trainer.record import Identity, Sources, resolved
 from trainer.saving import Saver
 from trainer.signals import StopWish, listening
-from trainer.sinks import Sinks
 from trainer.watch import Watch
 
 

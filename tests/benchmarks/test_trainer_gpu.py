@@ -11,7 +11,7 @@ import torch
 
 import trainer_gpu
 from trainer.config import load_recipe
-from trainer.flops import flops_per_token
+from trainer.monitoring.flops import flops_per_token
 
 TINY = [
     "--hidden",

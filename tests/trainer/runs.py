@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from trainer import checkpoint, checksums, metrics
+from trainer import checkpoint, checksums
 from trainer.model import Falcon2
+from trainer.monitoring import metrics
 from trainer.weights import assembled, described, read_stored
 
 

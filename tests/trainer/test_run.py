@@ -17,9 +17,10 @@ import torch
 from mixtures.errors import TokenizerError
 from tests.trainer.corpus import write_recipe, write_tokens
 from tests.trainer.runs import assert_same, final_tensors, step_losses, untimed
-from trainer import checkpoint, loop, metrics
+from trainer import checkpoint, loop
 from trainer.errors import BusyError, CheckpointError, DivergedError, MemoryShortError, MismatchError
 from trainer.lock import locked
+from trainer.monitoring import metrics
 from trainer.run import STOPPED, train
 
 Run = Callable[..., Path]

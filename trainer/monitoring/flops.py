@@ -29,7 +29,7 @@ def flops_per_token(model: ModelConfig, context: int) -> float:
 
 def peak_flops(device_name: str) -> float | None:
     """FLOP/s at the peak of what `torch.cuda.get_device_name` calls so; None where that is not known."""
-    types = read_yaml(Path(str(resources.files("trainer") / "device_names.yaml")))
+    types = read_yaml(Path(str(resources.files("trainer.monitoring") / "device_names.yaml")))
     return gpu_types()[types[device_name]].peak_flops if device_name in types else None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainer.layout import Process
-from trainer.stragglers import RollCall, compared
+from trainer.monitoring.stragglers import RollCall, compared
 
 
 def test_who_is_slowest() -> None:
@@ -31,7 +31,7 @@ CODE = """
 import os, sys, time, torch
 from trainer.layout import launched
 from trainer.parallel import joined
-from trainer.stragglers import RollCall
+from trainer.monitoring.stragglers import RollCall
 process = launched(os.environ)
 torch.set_num_threads(1)
 with joined(process):

@@ -14,14 +14,14 @@ import torch
 from mixtures.schedule import StageSpan
 from trainer.config import ModelConfig, TrainConfig
 from trainer.data import Step, StepPlan
-from trainer.flops import CONVENTION, flops_per_token, peak_of
 from trainer.layout import Process
-from trainer.metrics import MetricsLog, Terminal
-from trainer.pace import Pace
-from trainer.profiling import Profiler
+from trainer.monitoring.flops import CONVENTION, flops_per_token, peak_of
+from trainer.monitoring.metrics import MetricsLog, Terminal
+from trainer.monitoring.pace import Pace
+from trainer.monitoring.profiling import Profiler
+from trainer.monitoring.sinks import Sinks
+from trainer.monitoring.stragglers import RollCall
 from trainer.record import resolved
-from trainer.sinks import Sinks
-from trainer.stragglers import RollCall
 
 
 class Observer:
@@ -51,7 +51,7 @@ class Observer:
         self._started = time.perf_counter()
 
     def loaded(self, waited_s: float) -> None:
-        """Its data are there, and were waited for so long (a collective, see `trainer.stragglers`)."""
+        """Its data are there, and were waited for so long (a collective, see `trainer.monitoring.stragglers`)."""
         self._data_wait_s = waited_s
         self._roll_call.present(waited_s)
 

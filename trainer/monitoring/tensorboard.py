@@ -10,8 +10,8 @@ from typing import Final
 from torch.utils.tensorboard import SummaryWriter
 
 from trainer.errors import writing
-from trainer.metrics import Record
-from trainer.scalars import event, scalars
+from trainer.monitoring.metrics import Record
+from trainer.monitoring.scalars import event, scalars
 
 _BY_TOKENS: Final = ("training/", "held_out/")
 

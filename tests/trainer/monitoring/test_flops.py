@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from trainer.config import ModelConfig, load_recipe
-from trainer.flops import flops_per_token, peak_flops, peak_of
 from trainer.layout import Process
 from trainer.model import Falcon2
-from trainer.observer import utilisation
+from trainer.monitoring.flops import flops_per_token, peak_flops, peak_of
+from trainer.monitoring.observer import utilisation
 
 TINY = ModelConfig(vocab=10, hidden=8, layers=3, heads=4, kv_heads=2, mlp=16, norm_eps=1e-5, init_std=0.02)
 

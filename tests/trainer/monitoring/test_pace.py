@@ -3,8 +3,8 @@ import pytest
 from mixtures.schedule import StageSpan
 from trainer.config import ModelConfig
 from trainer.data import Step
-from trainer.flops import flops_per_token
-from trainer.pace import STEPS, Pace, duration
+from trainer.monitoring.flops import flops_per_token
+from trainer.monitoring.pace import STEPS, Pace, duration
 
 MODEL = ModelConfig(vocab=10, hidden=8, layers=3, heads=4, kv_heads=2, mlp=16, norm_eps=1e-5, init_std=0.02)
 SPANS = (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.trainer.runs import untimed
-from trainer import metrics, report
-from trainer.pace import duration
-from trainer.report_charts import POINTS, thinned
+from trainer.monitoring import metrics, report
+from trainer.monitoring.pace import duration
+from trainer.monitoring.report_charts import POINTS, thinned
 
 
 def tables(page: str) -> list[dict[str, list[str]]]:

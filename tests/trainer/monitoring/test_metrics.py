@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import WriteError
-from trainer.metrics import MetricsLog, Record, Terminal, read, step_line
+from trainer.monitoring.metrics import MetricsLog, Record, Terminal, read, step_line
 
 
 def record(step: int) -> Record:

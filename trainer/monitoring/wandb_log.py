@@ -13,8 +13,8 @@ from typing import Any
 import wandb
 
 from trainer.errors import MismatchError, writing
-from trainer.metrics import Record
-from trainer.scalars import ALARMING, event, scalars
+from trainer.monitoring.metrics import Record
+from trainer.monitoring.scalars import ALARMING, event, scalars
 
 
 class WandB:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
 from trainer.errors import writing
-from trainer.pace import duration
+from trainer.monitoring.pace import duration
 
 TIMINGS = (
     "tokens_per_second",

@@ -10,7 +10,7 @@ from typing import Final
 from mixtures.schedule import StageSpan
 from trainer.config import ModelConfig
 from trainer.data import Step
-from trainer.flops import flops_per_token
+from trainer.monitoring.flops import flops_per_token
 
 STEPS: Final = 64
 """So many steps are looked back: a checkpoint or a slow step among them moves their median little."""

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainer import metrics
 from trainer.errors import MismatchError
+from trainer.monitoring import metrics
+from trainer.monitoring.scalars import event, scalars
+from trainer.monitoring.sinks import Sinks
+from trainer.monitoring.tensorboard import TensorBoard
 from trainer.run import train
-from trainer.scalars import event, scalars
-from trainer.sinks import Sinks
-from trainer.tensorboard import TensorBoard
 
 Run = Callable[..., Path]
 
@@ -138,7 +138,7 @@ class Hub(ModuleType):
 def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
     hub = Hub()
     monkeypatch.setitem(sys.modules, "wandb", hub)
-    monkeypatch.delitem(sys.modules, "trainer.wandb_log", raising=False)
+    monkeypatch.delitem(sys.modules, "trainer.monitoring.wandb_log", raising=False)
     return hub
 
 
@@ -165,7 +165,7 @@ def test_a_refusal_of_wandb_names_the_mend(hub: Hub, recipe: Path, run: Run) -> 
 
 
 def test_without_the_package_wandb_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.sinks.find_spec", lambda name: None)
+    monkeypatch.setattr("trainer.monitoring.sinks.find_spec", lambda name: None)
     with pytest.raises(MismatchError, match="pip install wandb"):
         Sinks(wandb="falcon")
 
@@ -173,7 +173,7 @@ def test_without_the_package_wandb_is_refused_before_anything_is_done(monkeypatc
 def test_without_the_package_tensorboard_is_left_out(
     recipe: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("trainer.sinks.find_spec", lambda name: None)
+    monkeypatch.setattr("trainer.monitoring.sinks.find_spec", lambda name: None)
     output = run(recipe, stop_after=1, sinks=Sinks(tensorboard=True))
     assert "tensorboard is left out: pip install tensorboard" in capsys.readouterr().out
     assert not (output / "tensorboard").exists()

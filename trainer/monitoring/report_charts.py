@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from trainer.metrics import Record
+from trainer.monitoring.metrics import Record
 
 POINTS: Final = 1000
 """Points of a line at most; of more steps, runs of neighbours are drawn by their mean, lowest and highest."""

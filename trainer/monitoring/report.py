@@ -11,10 +11,10 @@ from statistics import mean, median
 from string import Template
 from typing import Final
 
-from trainer import metrics
-from trainer.metrics import Record
-from trainer.pace import duration
-from trainer.scalars import ALARMING, FIGURES
+from trainer.monitoring import metrics
+from trainer.monitoring.metrics import Record
+from trainer.monitoring.pace import duration
+from trainer.monitoring.scalars import ALARMING, FIGURES
 
 _STAGES: Final = (
     "stage",
@@ -45,7 +45,7 @@ _FEW: Final = 5
 def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
     """Draw the metrics of a run into one HTML file; nothing where no step was taken. Needs matplotlib."""
     # Here and not above: a machine that only trains need not draw, and importing this takes a second.
-    from trainer.report_charts import POINTS, figure
+    from trainer.monitoring.report_charts import POINTS, figure
 
     records = metrics.read(metrics_path)
     steps = steps_of(records)
@@ -53,7 +53,7 @@ def draw(metrics_path: Path, page_path: Path, *, title: str) -> None:
         return
     held_out = of_kind(records, "held_out")
     thinned = f"Lines are means of runs of steps, shades their lowest and highest ({len(steps):,} steps)."
-    page = Template((resources.files("trainer") / "report.html").read_text(encoding="utf-8")).substitute(
+    page = Template((resources.files("trainer.monitoring") / "report.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         summary=f"{len(steps):,} steps, {steps[-1]['tokens']:,} tokens; last training loss {steps[-1]['loss']:.3f}.",
         figure=figure(steps, held_out, [e for e in events_of(records) if e["kind"] in ALARMING]),

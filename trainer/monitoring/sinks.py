@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import MismatchError
-from trainer.metrics import MetricsLog, Record, Sink, read
-from trainer.profiling import Profiler
+from trainer.monitoring.metrics import MetricsLog, Record, Sink, read
+from trainer.monitoring.profiling import Profiler
 
 TENSORBOARD, PROFILE, WANDB = "tensorboard", "profile", "wandb-id"
 """What they have in a run's folder: two folders, and a file that names the run at W&B."""
@@ -52,11 +52,11 @@ class Sinks:
         if self.tensorboard and find_spec("tensorboard") is None:
             print(f"{run / TENSORBOARD} is left out: pip install tensorboard", flush=True)
         elif self.tensorboard:
-            from trainer.tensorboard import TensorBoard
+            from trainer.monitoring.tensorboard import TensorBoard
 
             yield TensorBoard(run / TENSORBOARD, kept)
         if self.wandb is not None:
-            from trainer.wandb_log import WandB
+            from trainer.monitoring.wandb_log import WandB
 
             yield WandB(run, run / WANDB, self.wandb, recipe)
 
