@@ -35,8 +35,6 @@ from trainer.errors import CheckpointError
 from trainer.layout import Process
 
 STATE = "state.json"
-_DAMAGED = (EOFError, AttributeError, pickle.UnpicklingError)
-"""What reading a `.metadata` that is not one raises."""
 _INSTEAD = "use the checkpoint before it (a run takes its last one: remove this folder)"
 
 
@@ -105,7 +103,7 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
             # Said whenever one process reads by itself, which is what is meant here.
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             load_tensors(tensors, checkpoint_id=path, no_dist=alone)
-    except (CheckpointException, OSError, ValueError, RuntimeError, *_DAMAGED) as error:
+    except (CheckpointException, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: cannot be read ({cause_of(error)}); {_INSTEAD}") from error
 
 
