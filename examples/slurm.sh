@@ -15,7 +15,7 @@ mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 
 # One torchrun a node; ranks of one node are neighbours, as tensor parallelism wants them.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 # of seconds, to finish the step in
+export PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 # are passed on to the training
 exec srun torchrun --nnodes="$SLURM_NNODES" --nproc-per-node=8 \
     --rdzv-backend=c10d --rdzv-endpoint="${nodes[0]}:29500" --rdzv-id="$SLURM_JOB_ID" \
-    --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 \
     -m falconmix.cli train "$recipe" --tokens "$tokens" --output "$run"

@@ -74,9 +74,9 @@ class DivergedError(TrainerError):
 class RewindError(Exception):
     """Training went wrong over some sequences: go back before them and pass them over. Never reaches the user."""
 
-    def __init__(self, *, first: int, end: int, step: int, reason: str) -> None:
+    def __init__(self, *, first: int, end: int, reason: str) -> None:
         super().__init__(reason)
-        self.first, self.end, self.step, self.reason = first, end, step, reason
+        self.first, self.end, self.reason = first, end, reason
 
 
 @contextmanager

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Final
 
 from trainer.errors import MismatchError
 from trainer.layout import Layout
 
-_PATIENCE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300"
+_PATIENCE: Final = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300"
 """Seconds that torchrun leaves its processes when it is asked to stop: they finish the step and write a checkpoint."""
 
-_SIGNALS = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-"""What torchrun passes on; by SIGUSR1, which is not among its own, it would be killed, and its processes left alone."""
+_SIGNALS: Final = "PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+"""What torchrun passes on; by SIGUSR1, which is not among its own, it would be killed, and its processes left alone.
+
+Its option `--signals-to-handle` by its variable, which a torchrun that has no such option does not mind.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ def torchrun_line(launch: Launch, layout: Layout, arguments: list[str]) -> str:
         )
     meeting = ["--standalone"] if launch.nodes == 1 else _meeting(launch)
     processes = f"--nproc-per-node={launch.gpus_per_node}"
-    command = [_PATIENCE, "torchrun", *meeting, processes, _SIGNALS, "-m", "falconmix.cli", "train"]
+    command = [_PATIENCE, _SIGNALS, "torchrun", *meeting, processes, "-m", "falconmix.cli", "train"]
     return " ".join([*command, *(shlex.quote(argument) for argument in arguments)])
 
 

@@ -210,7 +210,7 @@ def _look_at(setting: Setting, progress: Progress, step: Step, *, loss: float, g
         if not math.isfinite(value):
             reason = f"step {step.number}: {name} is {value}"
             if watch.config.action == "rewind":
-                raise RewindError(first=step.first, end=step.end, step=step.number, reason=reason)
+                raise RewindError(first=step.first, end=step.end, reason=reason)
             setting.saver.finish()
             kept = f"step {progress.saved_step}" if progress.saved_step else "none yet"
             raise DivergedError(
@@ -226,7 +226,7 @@ def _look_at(setting: Setting, progress: Progress, step: Step, *, loss: float, g
 def _react(setting: Setting, watch: Watch, step: Step, score: float) -> None:
     reason = f"loss spike: {watch.spikes} steps in a row up to step {step.number}, the last {score:.1f} spreads high"
     if watch.config.action == "rewind":
-        raise RewindError(first=watch.first, end=step.end, step=step.number, reason=reason)
+        raise RewindError(first=watch.first, end=step.end, reason=reason)
     if watch.spikes == watch.config.in_a_row:
         setting.metrics.write({"kind": "spike", "step": step.number, "first": watch.first, "score": score})
         setting.terminal.line(f"{reason}; `falconmix trace RUN --step {step.number}` says what it saw")

@@ -88,9 +88,9 @@ def _said_if_too_large(process: Process) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise MemoryShortError(
-            f"process {process.rank}: the GPU's memory is short ({str(error).splitlines()[0][:300]}); set "
-            "layout.recompute to selective or full, or shard over more GPUs, and the run goes on from its last "
-            "checkpoint; or begin again with a lower micro_batch. `falconmix plan` says which part takes how much"
+            f"process {process.rank}: the GPU's memory is short ({str(error).splitlines()[0][:300]}); lower "
+            "micro_batch, set layout.recompute to selective or full, or shard over more GPUs: the run goes on from its "
+            "last checkpoint. `falconmix plan` says which part takes how much"
         ) from error
 
 
@@ -117,7 +117,7 @@ def _refuse_other_tokenizer(initial: Path | None, stream: Stream) -> None:
         check_same(theirs, stream.tokenizer_digest)
     except TokenizerError as error:
         raise MismatchError(
-            f"{initial}: its weights belong to another tokenizer than the tokens; tokenise with theirs ({theirs})"
+            f"{initial}: its weights do not belong to these tokens ({error}); tokenise with the weights' tokenizer"
         ) from error
 
 

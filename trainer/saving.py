@@ -12,7 +12,7 @@ import shutil
 from collections import ChainMap
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ from mixtures.files import sync
 from trainer import checksums
 from trainer.build import Trained
 from trainer.checkpoint import STATE, State, cause_of, complete, read_state, rng_states
-from trainer.errors import WriteError
+from trainer.errors import CheckpointError, WriteError
 from trainer.layout import Process
 
 _FULL_BYTES: Final = 2**20
@@ -110,8 +110,9 @@ class Saver:
 
     def _prune(self) -> None:
         for path in complete(self._folder)[: -self._keep_last]:
-            if not read_state(path).stage_complete:
-                shutil.rmtree(path)
+            with suppress(CheckpointError):  # one that cannot be read may be a stage's last: it is left to the user
+                if not read_state(path).stage_complete:
+                    shutil.rmtree(path)
 
 
 def remove_drafts(folder: Path) -> None:

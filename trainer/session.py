@@ -186,10 +186,12 @@ def _rewound(order: Order, rewind: RewindError, process: Process) -> Order:
                 shutil.rmtree(path)
         passed_over(order.output, at=rewind.first, skip=skip, reason=rewind.reason)
     dist.barrier()
+    # Not the step in which it was seen: that one may be of the next stage, and the entry ends with this one.
+    step = StepPlan(order.stream.spans, order.config.stages).at(rewind.first + skip - 1).number
     say(
         process,
         f"{rewind.reason}: going back, and passing over sequences {rewind.first} to {rewind.first + skip - 1}; "
-        f"`falconmix trace {order.output} --step {rewind.step} --passed-over` says what they were",
+        f"`falconmix trace {order.output} --step {step} --passed-over` says what they were",
     )
     stream = Stream.open(with_own(order.stream.schedule.mixture, order.output), order.tokens)
     return replace(order, stream=stream, rewind=rewind)

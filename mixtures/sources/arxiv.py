@@ -203,7 +203,7 @@ def _unpacked(name: str, stream: IO[bytes], max_bytes: int) -> Paper | Dropped:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() and _may_be_tex(member.name) else None
                 if file is not None:
-                    files[_whole(member.name).removeprefix("./")] = file.read()
+                    files[_whole(member.name).lstrip("/").removeprefix("./")] = file.read()
     except (tarfile.TarError, *Unreadable):
         return Dropped(reason="damaged paper", place=name, damaged=True)
     return Paper(name=name, files=files)

@@ -49,7 +49,7 @@ MEASURES: Final[Mapping[str, Callable[[str], float]]] = {
 
 
 _TAG: Final = re.compile(r"<(reponame|filename|gh_stars)>([^<>\n]*)")
-_TAGS: Final = re.compile(rf"(?:{_TAG.pattern})+\n?")
+_TAGS: Final = re.compile(rf"(?:{_TAG.pattern})+\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,10 @@ _COMMENT: Final = re.compile(
     r"|(?P<escaped>\\.)|%.*"
 )
 _COMMENT_LINE: Final = re.compile(r"(?m)^[ \t]*%.*\n?")
-_NEVER: Final = re.compile(r"\\iffalse(?![A-Za-z@])")
+_NEVER: Final = re.compile(
+    r"(?P<named>\\let\s*\\[A-Za-z@]+\s*=?\s*\\iffalse(?![A-Za-z@]))|\\iffalse(?![A-Za-z@]|\s*\})"
+)
+"""An `\\iffalse`, but for one that `\\let` gives another name to, or that is the end of a macro's body."""
 _NEVER_END: Final = re.compile(r"\\(?:else|fi)(?![A-Za-z@])")
 CODE: Final = re.compile("\x02(\\d+)\x03")
 """Where a block of code was that is set aside."""
@@ -143,7 +146,9 @@ def _without_comments(text: str, project: Project) -> str:
 def _without_iffalse(text: str) -> str:
     r"""What stands from `\iffalse` to the next `\else` or `\fi` taken out: authors comment passages out so."""
     pieces, position = [], 0
-    while begin := _NEVER.search(text, position):
+    for begin in _NEVER.finditer(text):
+        if begin["named"] or begin.start() < position:
+            continue
         end = _NEVER_END.search(text, begin.end())
         if end is None:
             break

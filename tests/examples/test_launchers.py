@@ -27,7 +27,10 @@ def trained(arguments: list[str]) -> tuple[Any, Any]:
 
 
 def test_slurms_script_starts_torchrun_on_every_node(tmp_path: Path) -> None:
-    for name, text in {"scontrol": "echo node-a; echo node-b", "srun": 'printf "%s\\n" "$@"'}.items():
+    for name, text in {
+        "scontrol": "echo node-a; echo node-b",
+        "srun": 'printf "%s\\n" "$PET_SIGNALS_TO_HANDLE" "$@"',
+    }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
     slurm = {"SLURM_JOB_NODELIST": "node-[a-b]", "SLURM_NNODES": "2", "SLURM_JOB_ID": "77"}
@@ -40,11 +43,11 @@ def test_slurms_script_starts_torchrun_on_every_node(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    program, *arguments = done.stdout.splitlines()
+    signals, program, *arguments = done.stdout.splitlines()
     launch, options = trained(arguments)
     assert program == "torchrun"
     assert (launch.nnodes, launch.nproc_per_node, launch.rdzv_endpoint) == ("2", "8", "node-a:29500")
-    assert "SIGUSR1" in launch.signals_to_handle
+    assert "SIGUSR1" in signals.split(",")
     assert (options.command, options.recipe, str(options.tokens)) == ("train", "falcon2-11b", "/data/my tokens")
     lacking = subprocess.run(["bash", script, "demo"], env=slurm, capture_output=True, text=True, check=False)
     assert lacking.returncode

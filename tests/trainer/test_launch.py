@@ -13,17 +13,19 @@ from trainer.layout import Layout
 ARGUMENTS = ["falcon2-11b", "--tokens", "my tokens", "--output", "run"]
 
 
-def test_many_nodes_meet_at_the_first() -> None:
+def test_many_nodes_meet_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     line = torchrun_line(Launch(nodes=128, gpus_per_node=8), Layout(tensor=8), ARGUMENTS)
     assert line == (
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 torchrun --nnodes=128 --rdzv-backend=c10d "
-        "--rdzv-endpoint=$FIRST_NODE:29500 --rdzv-id=falconmix --nproc-per-node=8 "
-        "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 -m falconmix.cli train falcon2-11b "
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300 PET_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 "
+        "torchrun --nnodes=128 --rdzv-backend=c10d --rdzv-endpoint=$FIRST_NODE:29500 --rdzv-id=falconmix "
+        "--nproc-per-node=8 -m falconmix.cli train falcon2-11b "
         "--tokens 'my tokens' --output run"
     )
-    patience, program, *words = shlex.split(line)
+    patience, signals, program, *words = shlex.split(line)
     assert (patience, program) == ("TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300", "torchrun")
+    monkeypatch.setenv(*signals.split("="))
     read = get_args_parser().parse_args(words)
+    assert "SIGUSR1" in read.signals_to_handle
     assert (read.nnodes, read.nproc_per_node, read.rdzv_endpoint) == ("128", "8", "$FIRST_NODE:29500")
     assert (read.module, read.training_script) == (True, "falconmix.cli")
     options = cli.parser().parse_args(read.training_script_args)

@@ -184,6 +184,17 @@ def test_how_often_checkpoints_are_kept_may_change(recipe: Path, tokens: Path, r
     assert sorted(path.name[-2:] for path in output.glob("checkpoints/step-*")) == ["04", "05"]
 
 
+def test_a_checkpoint_that_cannot_be_read_is_not_pruned_and_hinders_none(
+    recipe: Path, tokens: Path, run: Run, tmp_path: Path
+) -> None:
+    output = run(recipe, stop_after=2)
+    other = write_recipe(tmp_path / "other", ("every_steps: 4", "every_steps: 1"))
+    assert train(other, tokens=tokens, output=output, stop_after=4) == STOPPED
+    (output / "checkpoints" / "step-00000003" / checkpoint.STATE).write_text("{}")
+    assert train(other, tokens=tokens, output=output, stop_after=6) == STOPPED
+    assert sorted(path.name[-2:] for path in output.glob("checkpoints/step-*")) == ["03", "05", "06"]
+
+
 def test_a_run_may_go_on_in_narrower_passes(
     recipe: Path, tokens: Path, run: Run, tmp_path: Path, uninterrupted: Path
 ) -> None:
@@ -231,7 +242,7 @@ def test_a_recipe_too_large_for_the_gpu_is_said_to_be(recipe: Path, run: Run, mo
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
 
     monkeypatch.setattr(loop, "_take", full)
-    with pytest.raises(MemoryShortError, match=r"process 0: .*allocate 2.00 GiB\.\); set layout.recompute") as caught:
+    with pytest.raises(MemoryShortError, match=r"process 0: .*allocate 2.00 GiB\.\); lower micro_batch") as caught:
         run(recipe)
     assert caught.value.exit_code == 2
 
@@ -276,7 +287,7 @@ def test_it_says_what_it_is_and_where_the_report_is(recipe: Path, run: Run, caps
 
 def test_weights_of_another_tokenizer_are_refused(recipe: Path, uninterrupted: Path, tmp_path: Path) -> None:
     others = write_tokens(tmp_path, vocab=300)
-    with pytest.raises(MismatchError, match=r"uninterrupted: its weights belong to another tokenizer than the tokens"):
+    with pytest.raises(MismatchError, match=r"uninterrupted: its weights do not belong to these tokens"):
         train(recipe, tokens=others, output=tmp_path / "run", initial=uninterrupted)
     assert not (tmp_path / "run").exists()
 

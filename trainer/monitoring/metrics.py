@@ -123,7 +123,7 @@ class Terminal:
             print(text, file=self._stream, flush=True)
             return
         # Wrapped here, so that it is known how many lines are to be renewed.
-        lines = textwrap.wrap(text, shutil.get_terminal_size((120, 24)).columns - 1)
+        lines = textwrap.wrap(text, max(1, shutil.get_terminal_size((120, 24)).columns - 1))
         print(self._renew + "\n".join(lines), end="", file=self._stream, flush=True)
         self._renew = "\r" + "\x1b[A" * (len(lines) - 1) + "\x1b[J"
 

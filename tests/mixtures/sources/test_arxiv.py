@@ -152,6 +152,13 @@ def test_a_tar_without_magic_bytes_is_one(tmp_path):
     assert document["text"] == "# T\n\nMore. Some text here."
 
 
+def test_names_in_a_tar_may_be_absolute(tmp_path):
+    files = {"/abs/ms.tex": PAPER.replace("Some", "\\input{part}Some"), "abs/part.tex": "More. "}
+    (tmp_path / "hep-th9901001.gz").write_bytes(packed(files))
+    _, (document,) = imported("arxiv", tmp_path / "hep-th9901001.gz", tmp_path / "out", SHORT)
+    assert document["text"] == "# T\n\nMore. Some text here."
+
+
 def test_folders_single_papers_and_numbered_files(samples, sample_files, tmp_path):
     shutil.copytree(samples / "2301.00042", tmp_path / "papers" / "2301.00042")
     (tmp_path / "papers" / "single.gz").write_bytes(packed(PAPER))

@@ -188,4 +188,5 @@ def test_tags_in_front_of_a_file_become_its_fields():
     assert document.url == "https://github.com/someone/shapes/blob/HEAD/src/area.py"
     assert decided(stack_row(content=f"<filename>x.py\n{CODE}")).title == "src/area.py"
     assert decided(stack_row(content=f"<gh_stars>0\n{CODE}")).text == CODE
-    assert decided(stack_row(content=f"{CODE}# <filename>x\n")).text == f"{CODE}# <filename>x\n"
+    for like_a_tag in (f"{CODE}# <filename>x\n", f"<filename>x</filename>\n{CODE}"):
+        assert decided(stack_row(content=like_a_tag)).text == like_a_tag

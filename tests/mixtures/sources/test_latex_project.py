@@ -20,6 +20,11 @@ def source(files, main="main.tex"):
         ("line \\\\% comment\nb", "line \\\\\nb"),
         (r"\url{https://e.org/a%20b} % c", r"\url{https://e.org/a\%20b} "),
         (r"\url{https://e.org/~a?b=1&c=\&}", r"\url{https://e.org/{\textasciitilde}a?b=1\&c=\&}"),
+        (
+            r"\let\iffull\iffalse a \let\ifx =\iffalse b \iffull c \else d \fi",
+            r"\let\iffull\iffalse a \let\ifx =\iffalse b \iffull c \else d \fi",
+        ),
+        (r"\newcommand{\hide}{\iffalse} a \iffalse b \fi c", r"\newcommand{\hide}{\iffalse} a  c"),
         (r"a \iffalse b \fi c \iffalse d \else e \fi \iffalsehood \iffalse f", r"a  c  e \fi \iffalsehood \iffalse f"),
         (r"\verb|a%b| c", "\x0e0\x0f c"),
         ("% \\begin{verbatim}\nx % y", "x "),
