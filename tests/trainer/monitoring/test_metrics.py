@@ -70,7 +70,8 @@ class Screen(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_line_renews_itself() -> None:
+def test_on_a_terminal_the_line_renews_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     stream = Screen()
     terminal = Terminal(stream, steps=9)
     terminal.step(record(1))
