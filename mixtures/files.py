@@ -37,6 +37,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def content_digest(path: Path) -> str:
+    """BLAKE2b-128, as hex digits, of all of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
 def ends_digest(path: Path) -> tuple[int, str]:
     """Size of a file, and BLAKE2b-128 of size, first and last MiB: of a hundred thousand shards none is read whole."""
     with path.open("rb") as file:

@@ -20,9 +20,10 @@ what is trained: a range that is passed over costs no position, and the stage ke
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from mixtures.components import Component, check_sum
 from mixtures.errors import RecipeError
@@ -82,6 +83,13 @@ class Change:
             raise ValueError(f"skip: {self.skip} must not be negative")
         if not (self.weights or self.skip or self.mask):
             raise ValueError(f"the change at {self.at} changes nothing; give weights, skip or mask")
+
+    def decisive(self) -> dict[str, Any]:
+        """What tells it from other entries: of a file, what it lists counts, not where it lies."""
+        content = asdict(self)
+        if self.mask is not None and self.mask.digest:
+            del content["mask"]["file"]
+        return content
 
 
 def _read(path: Path) -> bytes:

@@ -144,9 +144,8 @@ class Schedule:
         By tokens; under best-fit packing, where padding fills the windows up, by them: `windows` says how many it makes
         under a context length.
         """
-        drawn = [
-            (self._sequences[i].get(component, 0), self.spans[i].context) for i in stages or range(len(self.spans))
-        ]
+        asked = range(len(self.spans)) if stages is None else stages
+        drawn = [(self._sequences[i].get(component, 0), self.spans[i].context) for i in asked]
         if self.mixture.packing == "concatenate":
             return Fraction(sum(sequences * context for sequences, context in drawn), max(1, available))
         parts = (Fraction(sequences, max(1, windows(context))) for sequences, context in drawn if sequences)

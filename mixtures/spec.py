@@ -179,10 +179,7 @@ class Mixture:
 
     def fingerprint(self) -> str:
         """BLAKE2b-128, as hex digits, of everything that decides the sequence of samples or names it."""
-        decisive = asdict(self)
-        for change in decisive["changes"]:
-            if change["mask"] is not None and change["mask"]["digest"]:
-                del change["mask"]["file"]  # what it lists counts, not where it lies
+        decisive = asdict(self) | {"changes": [change.decisive() for change in self.changes]}
         content = json.dumps(decisive, sort_keys=True, default=str)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 

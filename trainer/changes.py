@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -83,7 +83,5 @@ def _plain(change: Change) -> dict[str, object]:
 
 
 def _digest(change: Change) -> str:
-    content = asdict(change)
-    if change.mask is not None and change.mask.digest:
-        del content["mask"]["file"]  # what it lists counts, not where it lies
-    return hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+    content = json.dumps(change.decisive(), sort_keys=True, default=str)
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

@@ -96,7 +96,7 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
     """
     alone = not dist.is_initialized()
     _refuse(path, checksums.fault_of_any(path, alone=alone))
-    kept = read_metadata(path).state_dict_metadata  # of one that is damaged torch would log a traceback of its own
+    kept = _metadata(path).state_dict_metadata  # of one that is damaged torch would log a traceback of its own
     tensors = tensors | {name: tensor for name, tensor in (where_kept or {}).items() if name in kept}
     try:
         with warnings.catch_warnings():
@@ -110,6 +110,10 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], where_kept: dict[str, T
 def read_metadata(path: Path) -> Metadata:
     """What a checkpoint says of its tensors. Raises CheckpointError."""
     _refuse(path, checksums.fault(path, ".metadata"))
+    return _metadata(path)
+
+
+def _metadata(path: Path) -> Metadata:
     try:
         return FileSystemReader(path).read_metadata()
     except (OSError, ValueError, EOFError, LookupError, pickle.UnpicklingError, AttributeError, ImportError) as error:

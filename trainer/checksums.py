@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import torch.distributed as dist
 
+from mixtures.files import content_digest
+
 SUMS: Final = "B2SUMS"
 
 
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """BLAKE2b-128 of files of `folder`, as hex digits, by name."""
-    return {name: _checksum(folder / name) for name in names}
+    return {name: content_digest(folder / name) for name in names}
 
 
 def write(folder: Path, sums: Mapping[str, str]) -> None:
@@ -43,7 +44,7 @@ def fault_of_any(folder: Path, *, alone: bool) -> str | None:
 def _first_fault(folder: Path, names: Iterable[str], known: Mapping[str, str]) -> str | None:
     for name in names:
         try:
-            found = _checksum(folder / name)
+            found = content_digest(folder / name)
         except FileNotFoundError:
             return f"its {name} is missing"
         except OSError as error:
@@ -56,14 +57,9 @@ def _first_fault(folder: Path, names: Iterable[str], known: Mapping[str, str]) -
 
 
 def _read(folder: Path) -> dict[str, str]:
-    """None where they cannot be read: that is the fault of every file."""
+    """The checksums by name; none where they cannot be read, which is then the fault of every file."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     return {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -8,7 +8,6 @@ text file each line is an item of one passage.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pyarrow import parquet
 
 from mixtures.documents import parse_line, without_surrogates
 from mixtures.errors import InputError
+from mixtures.files import content_digest
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".parquet", ".txt")
 _ROWS: Final = 1024
@@ -56,8 +56,7 @@ def file_digest(path: Path) -> str:
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{path}: not a kind of evaluation file that is known; give {', '.join(SUFFIXES)}")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return content_digest(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an evaluation file") from None
 

@@ -74,6 +74,12 @@ def test_counters_run_on_under_one_context_and_restart_under_another() -> None:
     assert [schedule.at(i).count for i in range(len(schedule))] == [0, 1, 2, 3, 0, 1, 4, 5]
 
 
+def test_epochs_are_those_of_the_stages_asked_for() -> None:
+    schedule = Schedule(mixture([(64, 640, {"a": 1}), (64, 1920, {"a": 1})]))
+    asked = [schedule.epochs("a", 640, lambda _: 10, stages) for stages in (None, [0], [1], iter((0, 1)), [])]
+    assert asked == [4, 1, 3, 4, 0]
+
+
 def test_outside_is_refused() -> None:
     schedule = Schedule(mixture([(8, 32, {"a": 1})]))
     for position in (-1, 4):

@@ -209,8 +209,8 @@ def test_processes_share_the_reading_and_all_hear_of_a_fault(tmp_path: Path, mon
         (tmp_path / name).write_text(name)
     with_checksums(tmp_path)
     read, said = [], [None, None, None]
-    of_file = checksums._checksum
-    monkeypatch.setattr(checksums, "_checksum", lambda path: (read.append(path.name), of_file(path))[1])
+    of_file = checksums.content_digest
+    monkeypatch.setattr(checksums, "content_digest", lambda path: (read.append(path.name), of_file(path))[1])
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
 
     def verdicts() -> list[str | None]:
